@@ -1,0 +1,215 @@
+/**
+ * The state of one attempt in this process: what it holds, how far it is, and whether it may still go on.
+ * Every step passes `enter`, which keeps steps apart and in the recorded order.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Engine } from './engine.ts'
+import {
+  LeaseLostError,
+  type PawlError,
+  RecoveryPointUnknownError,
+  RunMissingError,
+  StepMisusedError,
+} from './errors.ts'
+import type { PawlEvent } from './events.ts'
+import type { Leased } from './heartbeat.ts'
+import { isStepName } from './identity.ts'
+import { invariant } from './invariant.ts'
+import type { WholeResponse } from './outcome.ts'
+import { FINISHED, type Stages, type Step } from './record.ts'
+import type { Run } from './run.ts'
+import type { Hold } from './store.ts'
+
+/** What stays the same over all attempts and operations of one route: parsed once. */
+export interface Policy {
+  readonly retentionMs: number
+  readonly waitMs: number
+  readonly onError: 'resume' | 'store'
+  readonly responseMax: number
+  readonly storeHeaders: readonly string[]
+}
+
+/** What an attempt starts from. */
+export interface ActiveRunStart {
+  readonly hold: Hold
+  readonly key: string
+  readonly scope: string
+  readonly operation: string
+  readonly execution: string
+  readonly recoveryPoint: string
+  readonly stages: Stages
+  readonly resumed: boolean
+  readonly policy: Policy
+}
+
+/** A step that may begin, or the one an earlier attempt recorded under this name. */
+export type Entry = { readonly kind: 'begin' } | { readonly kind: 'recorded'; readonly step: Step }
+
+/** The mutable state behind one `Run`. */
+export class ActiveRun<Tx, Isolation extends string> implements Leased {
+  readonly engine: Engine<Tx, Isolation>
+  readonly start: ActiveRunStart
+  readonly aborter: AbortController = new AbortController()
+  recoveryPoint: string
+  stages: Stages
+  /** Set by finish, when the outcome is durable. */
+  response: WholeResponse | undefined
+  #recorded: readonly (readonly [string, Step])[]
+  #open: { readonly name: string; readonly settled: Promise<unknown> } | undefined
+  #stopped: PawlError | undefined
+  readonly #used = new Set<string>()
+
+  constructor(engine: Engine<Tx, Isolation>, start: ActiveRunStart) {
+    invariant(start.hold.attempt >= 1, 'an attempt is counted from one', { id: start.hold.id })
+    this.engine = engine
+    this.start = start
+    this.recoveryPoint = start.recoveryPoint
+    this.stages = start.stages
+    this.#recorded = [...start.stages]
+  }
+
+  get hold(): Hold {
+    return this.start.hold
+  }
+
+  /** Why this attempt may not go on; undefined while it may. */
+  get stopped(): PawlError | undefined {
+    return this.#stopped
+  }
+
+  /** The next step that an earlier attempt recorded and this one has not passed yet. */
+  get ahead(): string | undefined {
+    return this.#recorded[0]?.[0]
+  }
+
+  /** Nothing of this attempt is written any more. The first reason stands. */
+  stop<E extends PawlError>(reason: E): E {
+    this.#stopped ??= reason
+    this.aborter.abort(reason)
+    return reason
+  }
+
+  lost(): void {
+    this.stop(new LeaseLostError({ ...this.hold, step: this.#open?.name ?? this.recoveryPoint }))
+    this.tell({ type: 'lease_lost', step: this.#open?.name ?? this.recoveryPoint })
+  }
+
+  unrenewed(error: unknown): void {
+    this.tell({ type: 'heartbeat_failed', error })
+  }
+
+  /**
+   * Passes the gate in front of a step.
+   *
+   * @throws {@link StepMisusedError} another step is open, or the name is used twice
+   * @throws {@link RecoveryPointUnknownError} an earlier attempt recorded something else here
+   */
+  enter(name: string, kind: Step['kind'] | 'finish'): Entry {
+    if (this.#stopped !== undefined) throw this.#stopped
+    if (this.#open !== undefined) throw this.#overlap(name)
+    if (this.response !== undefined) {
+      throw new StepMisusedError(`"${name}" comes after finish; finish is the last stage of a run.`, this.hold.id)
+    }
+    if (kind !== 'finish') this.#use(name)
+    const next = this.#recorded[0]
+    if (next === undefined) return { kind: 'begin' }
+    const [recorded, step] = next
+    if (recorded !== name || step.kind !== kind) {
+      const asked = kind === 'finish' ? 'finishes' : `asks for ${kind} "${name}"`
+      throw this.stop(new RecoveryPointUnknownError({ id: this.hold.id, recorded, asked }))
+    }
+    this.#recorded = this.#recorded.slice(1)
+    this.tell({ type: 'step_resumed', step: name })
+    return { kind: 'recorded', step }
+  }
+
+  /** Runs a step with the gate closed behind it. */
+  async inside<R>(name: string, step: () => Promise<R>): Promise<R> {
+    const settled = step()
+    this.#open = { name, settled }
+    try {
+      return await settled
+    } finally {
+      this.#open = undefined
+    }
+  }
+
+  /**
+   * A handler has returned: nothing may be open behind its back, or it would commit after the outcome.
+   *
+   * @throws {@link StepMisusedError} a stage or call was not awaited; it is waited for before this is thrown
+   */
+  async leave(): Promise<void> {
+    if (this.#open === undefined) return
+    const { name, settled } = this.#open
+    await settled.catch(() => undefined)
+    throw new StepMisusedError(
+      `the handler returned while "${name}" was open; await every stage and call.`,
+      this.hold.id,
+    )
+  }
+
+  /** A step is durable. */
+  advance(to: string, step: Step): void {
+    invariant(!this.stages.has(to), 'a step is recorded once', { id: this.hold.id, step: to })
+    invariant(to !== FINISHED, 'finished is reached by finish alone', { id: this.hold.id })
+    this.recoveryPoint = to
+    this.stages = this.with(to, step)
+  }
+
+  /** The recorded steps and one more; what a write stores before it is known to have landed. */
+  with(name: string, step: Step): Stages {
+    return new Map([...this.stages, [name, step]])
+  }
+
+  tell(event: DistributiveOmit<Extract<PawlEvent, { attempt: number }>, 'id' | 'operation' | 'attempt'>): void {
+    const { id, attempt } = this.hold
+    this.engine.announce({ id, attempt, operation: this.start.operation, ...event } as PawlEvent)
+  }
+
+  #overlap(name: string): StepMisusedError {
+    return new StepMisusedError(
+      `"${name}" was started while "${this.#open?.name ?? ''}" is open. Stages and calls run one after another, never ` +
+        `inside one another: await the first one, or move the second one out of it.`,
+      this.hold.id,
+    )
+  }
+
+  #use(name: string): void {
+    if (!isStepName(name)) {
+      throw new StepMisusedError(
+        `${JSON.stringify(name)} cannot name a stage or call: expected a letter, then letters, digits, ".", "_", "-" ` +
+          `(at most 100), and neither "started" nor "finished".`,
+        this.hold.id,
+      )
+    }
+    if (this.#used.has(name)) {
+      throw new StepMisusedError(
+        `"${name}" is used twice in one attempt; give each stage and call its own name (in a loop, number them).`,
+        this.hold.id,
+      )
+    }
+    this.#used.add(name)
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+const runs = new AsyncLocalStorage<Run<unknown>>()
+
+/** Runs a handler with `run` as the current one. */
+export function asCurrent<Tx, Isolation extends string, R>(run: Run<Tx, Isolation>, handler: () => R): R {
+  return runs.run(run as unknown as Run<unknown>, handler)
+}
+
+/**
+ * The run that this code works for, however deep below the handler. Pass the transaction type of your store:
+ * `currentRun<pg.PoolClient>()`, or use `idempotency.currentRun()`, which knows it.
+ *
+ * @throws {@link RunMissingError} outside of a protected handler
+ */
+export function currentRun<Tx = unknown, Isolation extends string = string>(): Run<Tx, Isolation> {
+  const run = runs.getStore()
+  if (run === undefined) throw new RunMissingError()
+  return run as unknown as Run<Tx, Isolation>
+}

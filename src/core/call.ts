@@ -1,0 +1,127 @@
+/**
+ * Step 3, Call: an effect outside the database, while no transaction is open. Repeatable: made again after a crash,
+ * with the same downstream key. Not repeatable: the intent is committed before it is sent, and if the answer is never
+ * learned the record stops as `unknown`.
+ * Protocol: docs/internals/protocol.md#call. Conformance 37, 38.
+ */
+import type { ActiveRun } from './active-run.ts'
+import { milliseconds } from './duration.ts'
+import { failpoint } from './engine.ts'
+import { CallTimeoutError, OutcomeUnknownError } from './errors.ts'
+import { downstreamKeyOf } from './identity.ts'
+import { invariant } from './invariant.ts'
+import { type JsonResult, jsonResult } from './json.ts'
+import type { Step } from './record.ts'
+import { write } from './resolve.ts'
+import type { Runtime } from './runtime.ts'
+import type { CallContext, CallFailure, CallOptions } from './run.ts'
+
+const TIMEOUT_MAX_MS = 3_600_000
+/** Errors of a connection that was never made: nothing has left. */
+const NOT_SENT: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'])
+
+/** What a call does, whoever wraps it. */
+export type CallWork = (context: CallContext) => unknown
+
+/** Makes a call, or returns the result that an earlier attempt recorded. */
+export async function call<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  name: string,
+  work: CallWork,
+  options: CallOptions,
+): Promise<unknown> {
+  const entry = run.enter(name, 'call')
+  if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
+  return await run.inside(name, async () => {
+    const result =
+      options.repeatable === false ? await sendOnce(run, name, work, options) : await send(run, name, work, options)
+    const done: Step =
+      result.text === undefined
+        ? { kind: 'call', status: 'done' }
+        : { kind: 'call', status: 'done', result: result.value }
+    const stages = run.with(name, done)
+    const { leaseMs } = run.engine
+    await write(run, name, { kind: 'advance', from: run.recoveryPoint, to: name, stages, leaseMs })
+    run.advance(name, done)
+    run.tell({ type: 'call_recorded', step: name })
+    await failpoint(run.engine, 'call.record.after', { ...run.hold, step: name })
+    return result.value
+  })
+}
+
+async function send<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  name: string,
+  work: CallWork,
+  options: CallOptions,
+): Promise<JsonResult> {
+  run.tell({ type: 'call_sent', step: name, repeatable: options.repeatable !== false })
+  const { id } = run.hold
+  const idempotencyKey = downstreamKeyOf(id, run.start.execution, name)
+  const value = await timed(run.engine.runtime, { id, step: name }, idempotencyKey, run.aborter.signal, work, options)
+  await failpoint(run.engine, 'call.work.after', { ...run.hold, step: name })
+  return jsonResult(name, value)
+}
+
+/** Commits the intent, sends, and takes the intent back only when it is known that nothing happened. */
+async function sendOnce<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  name: string,
+  work: CallWork,
+  options: CallOptions,
+): Promise<JsonResult> {
+  const before = run.stages
+  const from = run.recoveryPoint
+  const { leaseMs } = run.engine
+  invariant(!before.has(name), 'a call that was sent is never sent again', { id: run.hold.id, step: name })
+  const sent = run.with(name, { kind: 'call', status: 'sent' })
+  await write(run, name, { kind: 'journal', from, stages: sent, leaseMs })
+  await failpoint(run.engine, 'call.intent.after', { ...run.hold, step: name })
+  try {
+    return await send(run, name, work, options)
+  } catch (error) {
+    if (failureOf(error, options) === 'unknown') {
+      await write(run, name, { kind: 'unknown', from, stages: sent })
+      run.tell({ type: 'outcome_unknown', step: name })
+      throw run.stop(new OutcomeUnknownError({ id: run.hold.id, step: name }, error))
+    }
+    await write(run, name, { kind: 'journal', from, stages: before, leaseMs })
+    throw error
+  }
+}
+
+/** A call's work under its time limit; also for requests without a key. */
+export async function timed(
+  runtime: Runtime,
+  at: { readonly id: string; readonly step: string },
+  idempotencyKey: string,
+  signal: AbortSignal,
+  work: CallWork,
+  options: CallOptions,
+): Promise<unknown> {
+  if (options.timeout === undefined) return await work({ idempotencyKey, signal })
+  const timeoutMs = milliseconds(`timeout of call "${at.step}"`, options.timeout, { min: 1, max: TIMEOUT_MAX_MS })
+  const answered = new AbortController()
+  const late = new AbortController()
+  const timeout = runtime.sleep(timeoutMs, answered.signal).then(() => {
+    if (answered.signal.aborted) return
+    const error = new CallTimeoutError({ ...at, timeoutMs })
+    late.abort(error)
+    throw error
+  })
+  timeout.catch(() => undefined)
+  try {
+    const answer = work({ idempotencyKey, signal: AbortSignal.any([signal, late.signal]) })
+    return await Promise.race([answer, timeout])
+  } finally {
+    answered.abort()
+  }
+}
+
+function failureOf(error: unknown, options: CallOptions): CallFailure {
+  if (options.classify !== undefined) return options.classify(error)
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+    if ('code' in cause && NOT_SENT.has(cause.code)) return 'not_sent'
+  }
+  return 'unknown'
+}

@@ -1,0 +1,181 @@
+/**
+ * Step 1, Claim: become the one who works on a record, or learn what stands there. Safe because the insert and every
+ * takeover are single autocommit statements with a predicate, and because a claim carries a nonce by which it knows
+ * itself when its acknowledgement was lost.
+ * Protocol: docs/internals/protocol.md#claim. Conformance 19, 20, 26–29, 32, 35, 38, 44.
+ */
+import type { Policy } from './active-run.ts'
+import { ask, backoff, type Engine, failpoint } from './engine.ts'
+import { StoreUnavailableError } from './errors.ts'
+import type { Fingerprint } from './fingerprint.ts'
+import { idOf } from './identity.ts'
+import { invariant } from './invariant.ts'
+import type { Outcome } from './outcome.ts'
+import { decide, type FoundRecord, type Stages, STARTED } from './record.ts'
+import type { ClaimInput, Hold } from './store.ts'
+
+/** Looks at a record that moves under us. Each round needs somebody else's success, so it is never near. */
+const ROUNDS_MAX = 20
+/** How many rounds a lapsed record may be locked by somebody before it counts as in progress. */
+const LOCKED_ROUNDS_MAX = 3
+const LOCKED_RETRY_MS = 1_000
+const POLL_FIRST_MS = 25
+const POLL_MAX_MS = 500
+
+/** One request for a claim. */
+export interface ClaimRequest {
+  readonly operation: string
+  readonly scope: string
+  readonly key: string
+  readonly fingerprint: Fingerprint
+  readonly method?: string | undefined
+  readonly path?: string | undefined
+  readonly policy: Policy
+}
+
+/** What came of it. */
+export type ClaimResult =
+  | {
+      readonly kind: 'claimed'
+      readonly hold: Hold
+      readonly execution: string
+      readonly recoveryPoint: string
+      readonly stages: Stages
+      readonly resumed: boolean
+    }
+  | { readonly kind: 'finished'; readonly id: string; readonly outcome: Outcome }
+  | { readonly kind: 'in_progress'; readonly id: string; readonly retryAfterMs: number }
+  | { readonly kind: 'mismatch'; readonly id: string }
+  | { readonly kind: 'unknown'; readonly id: string }
+
+/**
+ * Claims the record of a request, waiting for a live lease as long as the policy says (no connection is held meanwhile).
+ *
+ * @throws {@link StoreUnavailableError} no answer; nothing ran, and the same request may be sent again
+ */
+export async function claim<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest,
+): Promise<ClaimResult> {
+  const input = inputOf(engine, request)
+  const waitUntil = engine.runtime.now() + request.policy.waitMs
+  let polls = 0
+  let lockedRounds = 0
+  await failpoint(engine, 'claim.before', { id: input.id, attempt: 0 })
+  for (let round = 1; round <= ROUNDS_MAX; round++) {
+    const reply = await ask(engine, 'claiming', () => engine.store.claim(input))
+    if (reply.kind === 'inserted') return claimed(engine, request, input, 1, reply.execution)
+    if (reply.kind === 'nothing') {
+      await backoff(engine.runtime, Math.min(round, 4))
+      continue
+    }
+    const { record } = reply
+    invariant(record.id === input.id, 'a claim finds its own record', { id: input.id })
+    const decision = decide(record, input.owner, request.fingerprint)
+    switch (decision.kind) {
+      case 'replay':
+        return { kind: 'finished', id: record.id, outcome: decision.outcome }
+      case 'mismatch':
+        return { kind: 'mismatch', id: record.id }
+      case 'unknown':
+        return { kind: 'unknown', id: record.id }
+      case 'own':
+        return claimed(engine, request, input, record.attempt, record.execution, record)
+      case 'in_progress': {
+        const left = waitUntil - engine.runtime.now()
+        if (left <= 0) return { kind: 'in_progress', id: record.id, retryAfterMs: decision.leaseLeftMs }
+        await engine.runtime.sleep(Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)))
+        round = 0
+        continue
+      }
+      case 'mark_unknown':
+        await ask(engine, 'stopping a record', () => engine.store.stopUnknown(record))
+        continue
+      case 'reset':
+      case 'take_over': {
+        const taken = await take(engine, request, input, record, decision.kind)
+        if (taken !== undefined) return claimed(engine, request, input, taken.attempt, taken.execution, taken)
+        lockedRounds++
+        if (lockedRounds > LOCKED_ROUNDS_MAX && engine.runtime.now() >= waitUntil) {
+          return { kind: 'in_progress', id: record.id, retryAfterMs: LOCKED_RETRY_MS }
+        }
+        await backoff(engine.runtime, lockedRounds)
+        continue
+      }
+    }
+  }
+  throw new StoreUnavailableError(
+    `claiming (it changed ${ROUNDS_MAX} times while it was looked at)`,
+    undefined,
+    input.id,
+  )
+}
+
+function inputOf<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>, request: ClaimRequest): ClaimInput {
+  return {
+    id: idOf(request),
+    scope: request.scope,
+    operation: request.operation,
+    key: request.key,
+    fingerprint: request.fingerprint.value,
+    owner: engine.runtime.nonce(),
+    method: request.method,
+    path: request.path,
+    leaseMs: engine.leaseMs,
+    retentionMs: request.policy.retentionMs,
+  }
+}
+
+async function take<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest,
+  input: ClaimInput,
+  seen: FoundRecord,
+  how: 'take_over' | 'reset',
+): Promise<FoundRecord | undefined> {
+  const hold = { id: input.id, owner: input.owner, attempt: seen.attempt, leaseMs: engine.leaseMs }
+  const taken =
+    how === 'take_over'
+      ? await ask(engine, 'taking over', () => engine.store.takeOver(hold))
+      : await ask(engine, 'starting anew', () => engine.store.reset({ ...input, ...hold }))
+  if (taken === undefined) return undefined
+  invariant(taken.attempt > seen.attempt, 'attempts only grow', { id: input.id, attempt: taken.attempt })
+  invariant(taken.owner === input.owner, 'a takeover is ours', { id: input.id })
+  await failpoint(engine, 'take_over.after', { id: input.id, attempt: taken.attempt })
+  if (how === 'take_over') {
+    const { operation } = request
+    const { attempt, recoveryPoint } = taken
+    engine.announce({ type: 'taken_over', id: input.id, operation, attempt, recoveryPoint })
+  }
+  return taken
+}
+
+async function claimed<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest,
+  input: ClaimInput,
+  attempt: number,
+  execution: string,
+  record?: FoundRecord,
+): Promise<ClaimResult> {
+  const stages: Stages = record?.stages ?? new Map()
+  const resumed = stages.size > 0
+  const recoveryPoint = record?.recoveryPoint ?? STARTED
+  const { id, owner } = input
+  await failpoint(engine, 'claim.after', { id, attempt })
+  engine.announce({ type: 'claimed', id, operation: request.operation, attempt, resumed, recoveryPoint })
+  return {
+    kind: 'claimed',
+    hold: { id, owner, attempt },
+    execution,
+    recoveryPoint,
+    stages,
+    resumed,
+  }
+}
+
+/** Growing, with jitter: a thousand waiters of one key do not ask in step. */
+function pollMs<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>, polls: number): number {
+  const ceiling = Math.min(POLL_MAX_MS, POLL_FIRST_MS * 1.5 ** Math.min(polls, 20))
+  return ceiling * (0.5 + engine.runtime.random() / 2)
+}

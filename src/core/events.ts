@@ -1,0 +1,46 @@
+/**
+ * What the core announces. Ids, names and numbers only: never a key, a body or a parameter.
+ * Also published on the diagnostics channel `pawl:event`, for telemetry without a hook.
+ */
+import { channel } from 'node:diagnostics_channel'
+import type { Code } from './codes.ts'
+
+interface About {
+  readonly id: string
+  readonly operation: string
+  readonly attempt: number
+}
+
+/** One thing that happened, told after it did. */
+export type PawlEvent =
+  | (About & { readonly type: 'claimed'; readonly resumed: boolean; readonly recoveryPoint: string })
+  | (About & { readonly type: 'taken_over'; readonly recoveryPoint: string })
+  | (About & { readonly type: 'stage_committed'; readonly step: string; readonly tries: number })
+  | (About & { readonly type: 'step_resumed'; readonly step: string })
+  | (About & { readonly type: 'call_sent'; readonly step: string; readonly repeatable: boolean })
+  | (About & { readonly type: 'call_recorded'; readonly step: string })
+  | (About & { readonly type: 'finished'; readonly status: number; readonly bodyStored: boolean })
+  | (About & { readonly type: 'released'; readonly recoveryPoint: string; readonly error: unknown })
+  | (About & { readonly type: 'lease_lost'; readonly step: string })
+  | (About & { readonly type: 'heartbeat_failed'; readonly error: unknown })
+  | (About & { readonly type: 'aborted'; readonly step: string; readonly tries: number })
+  | (About & { readonly type: 'commit_unknown'; readonly step: string })
+  | (About & { readonly type: 'commit_resolved'; readonly step: string; readonly landed: boolean })
+  | (About & { readonly type: 'outcome_unknown'; readonly step: string })
+  | { readonly type: 'replayed'; readonly id: string; readonly operation: string; readonly status: number }
+  | { readonly type: 'refused'; readonly id: string; readonly operation: string; readonly code: Code }
+  | { readonly type: 'unprotected'; readonly operation: string; readonly why: string }
+
+const events = channel('pawl:event')
+
+/** Tells the channel and the application's own listener. A listener that throws never disturbs a request. */
+export function announcer(listener: ((event: PawlEvent) => void) | undefined): (event: PawlEvent) => void {
+  return (event) => {
+    if (events.hasSubscribers) events.publish(event)
+    try {
+      listener?.(event)
+    } catch (error) {
+      process.emitWarning(`onEvent threw for "${event.type}": ${String(error)}`, 'PawlWarning')
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The way of one request through the protocol: claim, run the handler, finish or release. Every branch is here; the
+ * steps themselves are one file each.
+ * Protocol: docs/internals/protocol.md. Conformance 11–14, 26, 35–41.
+ */
+import { ActiveRun, asCurrent } from './active-run.ts'
+import { call } from './call.ts'
+import { claim, type ClaimRequest } from './claim.ts'
+import { type Engine, failpoint, within } from './engine.ts'
+import { ClosedError, PawlError } from './errors.ts'
+import { finish, finishAlone } from './finish.ts'
+import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
+import type { Finished, HandlerResult, Run } from './run.ts'
+import { stage } from './stage.ts'
+
+/** A draft whose body must not be stored: a stream, or a response that grew over the limit while it was captured. */
+export interface CapturedDraft extends Draft {
+  readonly keepBody?: boolean
+}
+
+/** What came of a request. */
+export type Answer =
+  /** `stored`: false for an error response that the next attempt may better (`onError: 'resume'`). */
+  | { readonly kind: 'finished'; readonly id: string; readonly response: WholeResponse; readonly stored: boolean }
+  | { readonly kind: 'replay'; readonly id: string; readonly outcome: Outcome }
+  | { readonly kind: 'in_progress'; readonly id: string; readonly retryAfterMs: number }
+  | { readonly kind: 'mismatch'; readonly id: string }
+  | { readonly kind: 'unknown'; readonly id: string }
+
+/** The handlers of this process that have not ended. */
+export class Inflight {
+  readonly #settled = new Set<Promise<unknown>>()
+  #closed = false
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  add<R>(work: Promise<R>): Promise<R> {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#settled.add(settled)
+    void settled.then(() => this.#settled.delete(settled))
+    return work
+  }
+
+  async settled(): Promise<void> {
+    while (this.#settled.size > 0) await Promise.all(this.#settled)
+  }
+}
+
+/**
+ * Executes a request once, or says why not.
+ *
+ * @throws whatever the handler threw, after its lease was released (`onError: 'resume'`)
+ * @throws {@link PawlError} the store, the lease or the handler's use of the run stopped it
+ */
+export async function execute<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest,
+  handler: (run: Run<Tx, Isolation>) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+): Promise<Answer> {
+  const claimed = await claim(engine, request)
+  const { operation, scope, key, policy } = request
+  switch (claimed.kind) {
+    case 'finished':
+      engine.announce({ type: 'replayed', id: claimed.id, operation, status: claimed.outcome.status })
+      return { kind: 'replay', id: claimed.id, outcome: claimed.outcome }
+    case 'in_progress':
+      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'in_progress' })
+      return claimed
+    case 'mismatch':
+      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'payload_mismatch' })
+      return claimed
+    case 'unknown':
+      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'outcome_unknown' })
+      return claimed
+    case 'claimed': {
+      const { hold, execution, recoveryPoint, stages, resumed } = claimed
+      const start = { hold, key, scope, operation, execution, recoveryPoint, stages, resumed, policy }
+      return await attempt(new ActiveRun(engine, start), handler)
+    }
+  }
+}
+
+async function attempt<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  handler: (run: Run<Tx, Isolation>) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+): Promise<Answer> {
+  run.engine.leases.add(run)
+  try {
+    const facade = facadeOf(run)
+    const result = await asCurrent(facade, async () => await handler(facade))
+    await run.leave()
+    if (run.stopped !== undefined) throw run.stopped
+    return await conclude(run, result)
+  } catch (error) {
+    return await fail(run, error)
+  } finally {
+    run.engine.leases.delete(run)
+  }
+}
+
+async function conclude<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  result: HandlerResult | CapturedDraft,
+): Promise<Answer> {
+  const { id } = run.hold
+  if (run.response !== undefined) return { kind: 'finished', id, response: run.response, stored: true }
+  const draft = (result ?? {}) as CapturedDraft
+  const response = responseOf(draft)
+  const unfinished = run.ahead !== undefined && response.status >= 400
+  if (unfinished || (response.status >= 500 && run.start.policy.onError === 'resume')) {
+    await release(run, undefined)
+    return { kind: 'finished', id, response, stored: false }
+  }
+  await finishAlone(run, response, draft.keepBody !== false)
+  return { kind: 'finished', id, response, stored: true }
+}
+
+/** The handler threw, or was stopped. Committed stages stay; the next attempt goes on behind them. */
+async function fail<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, error: unknown): Promise<Answer> {
+  const { id } = run.hold
+  await run.leave().catch(() => undefined)
+  // Durable already: what failed came after the commit, and a retry replays it. So does this answer.
+  if (run.response !== undefined) return { kind: 'finished', id, response: run.response, stored: true }
+  const reason = run.stopped ?? error
+  if (run.start.policy.onError === 'store' && !PawlError.is(reason) && run.ahead === undefined) {
+    const response = responseOf(FAILED)
+    await finishAlone(run, response, true)
+    return { kind: 'finished', id, response, stored: true }
+  }
+  if (mayRelease(reason)) await release(run, error)
+  throw reason
+}
+
+/** What a client gets when `onError` is `store` and nobody else made a response of the error. */
+const FAILED: Draft = {
+  status: 500,
+  headers: { 'content-type': 'application/problem+json' },
+  body: { title: 'Internal Server Error', status: 500, code: 'internal_error', retryable: false, safe_new_key: false },
+}
+
+/** A lost lease and an unknown outcome are not ours to release; everything else is given back at once. */
+function mayRelease(reason: unknown): boolean {
+  return !(PawlError.is(reason) && (reason.code === 'lease_lost' || reason.code === 'outcome_unknown'))
+}
+
+/** Gives the lease back, so that a retry need not wait for it to lapse. Best effort: it lapses anyway. */
+export async function release<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  error: unknown,
+): Promise<void> {
+  const { engine, hold } = run
+  await failpoint(engine, 'release.before', hold)
+  try {
+    const released = engine.store.write(hold, { kind: 'release', from: run.recoveryPoint })
+    if (!(await within(engine, 'releasing', engine.storeTimeoutMs, released))) return
+    run.tell({ type: 'released', recoveryPoint: run.recoveryPoint, error })
+  } catch (unanswered) {
+    run.tell({ type: 'heartbeat_failed', error: unanswered })
+  }
+  await failpoint(engine, 'release.after', hold)
+}
+
+/** Gives up the runs that did not end in time. Their later writes are fenced off. */
+export async function giveUp<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>): Promise<void> {
+  const open = engine.leases.held as readonly ActiveRun<Tx, Isolation>[]
+  await Promise.all(
+    open.map(async (run) => {
+      run.stop(new ClosedError(run.hold.id))
+      await release(run, run.stopped)
+    }),
+  )
+}
+
+function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): Run<Tx, Isolation> {
+  const { hold, key, scope, operation, resumed } = run.start
+  return {
+    id: hold.id,
+    key,
+    scope,
+    operation,
+    attempt: hold.attempt,
+    resumed,
+    protected: true,
+    signal: run.aborter.signal,
+    get recoveryPoint() {
+      return run.recoveryPoint
+    },
+    stage: async <T>(name: string, work: (tx: Tx) => unknown, options = {}): Promise<T> =>
+      (await stage(run, name, work, options)) as T,
+    call: async <T>(name: string, work: Parameters<typeof call>[2], options = {}): Promise<T> =>
+      (await call(run, name, work, options)) as T,
+    finish: async (work, options = {}): Promise<Finished> => await finish(run, work, options),
+  }
+}

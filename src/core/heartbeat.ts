@@ -1,0 +1,87 @@
+/**
+ * Step 7, Heartbeat: one statement per process renews all its leases, every third of a lease, skipping rows that a
+ * commit holds. It tells a run when its lease is lost; it never decides anything: the fence does.
+ * Protocol: docs/internals/protocol.md#heartbeat. Conformance 41.
+ */
+import type { Hold, Store } from './store.ts'
+import type { Runtime } from './runtime.ts'
+
+/** A run whose lease is renewed. */
+export interface Leased {
+  readonly hold: Hold
+  /** Another attempt has taken over. */
+  lost(): void
+  /** The store did not answer a renewal. */
+  unrenewed(error: unknown): void
+}
+
+/** What the heartbeat needs. */
+export interface LeasesOptions {
+  readonly store: Pick<Store<never>, 'heartbeat'>
+  readonly runtime: Runtime
+  readonly leaseMs: number
+  /** After so long an attempt is not renewed any more: a handler that hangs must not hold its key for ever. */
+  readonly attemptMaxMs: number
+}
+
+/** The leases of this process. */
+export class Leases {
+  readonly #options: LeasesOptions
+  readonly #since = new Map<Leased, number>()
+  #beating: Promise<void> | undefined
+  #idle = new AbortController()
+
+  constructor(options: LeasesOptions) {
+    this.#options = options
+  }
+
+  /** The runs whose leases are held now. */
+  get held(): readonly Leased[] {
+    return [...this.#since.keys()]
+  }
+
+  add(leased: Leased): void {
+    this.#since.set(leased, this.#options.runtime.now())
+    if (this.#beating !== undefined) return
+    this.#idle = new AbortController()
+    this.#beating = this.#beat().finally(() => {
+      this.#beating = undefined
+    })
+  }
+
+  delete(leased: Leased): void {
+    this.#since.delete(leased)
+  }
+
+  /** Lets the loop end at once; for a process that shuts down. */
+  stop(): void {
+    this.#since.clear()
+    this.#idle.abort()
+  }
+
+  async #beat(): Promise<void> {
+    const { runtime, leaseMs } = this.#options
+    while (!this.#idle.signal.aborted) {
+      await runtime.sleep(leaseMs / 3, this.#idle.signal)
+      if (this.#since.size === 0) return
+      await this.#renew()
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { store, runtime, leaseMs, attemptMaxMs } = this.#options
+    const renewed = [...this.#since]
+      .filter(([, since]) => runtime.now() - since < attemptMaxMs)
+      .map(([leased]) => leased)
+    if (renewed.length === 0) return
+    try {
+      const lost = await store.heartbeat(
+        renewed.map((leased) => leased.hold),
+        leaseMs,
+      )
+      for (const hold of lost) renewed.find((leased) => leased.hold.owner === hold.owner)?.lost()
+    } catch (error) {
+      for (const leased of renewed) leased.unrenewed(error)
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Step 5, Resolve: the connection broke while a change was on its way. Read the record behind any commit that is still
+ * in flight and go on from what is there. Never a blind retry, never "failed, use a new key".
+ * Protocol: docs/internals/protocol.md#unknown-commit. Conformance 43.
+ */
+import type { ActiveRun } from './active-run.ts'
+import { ask, backoff, mayAskAgain, TRIES_MAX, unavailable, within } from './engine.ts'
+import { LeaseLostError } from './errors.ts'
+import { type FoundRecord, stagesText } from './record.ts'
+import type { Write } from './store.ts'
+
+/**
+ * Whether `write` is in the record.
+ *
+ * @throws {@link LeaseLostError} another attempt holds the record now; whether the write landed is its business
+ * @throws {@link StoreUnavailableError} still no answer: the lease stays, and the same request may be sent again
+ */
+export async function landed<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  step: string,
+  write: Write,
+): Promise<boolean> {
+  run.tell({ type: 'commit_unknown', step })
+  const record = await ask(run.engine, `finding out whether "${step}" was committed`, () =>
+    run.engine.store.reread(run.hold.id),
+  )
+  if (record === undefined || record.attempt !== run.hold.attempt) throw run.stop(lost(run, step))
+  const there = isIn(record, write)
+  if (!there && record.owner !== run.hold.owner) throw run.stop(lost(run, step))
+  run.tell({ type: 'commit_resolved', step, landed: there })
+  return there
+}
+
+/**
+ * One change in autocommit, asked again until it is known to stand. A change whose acknowledgement was lost is looked
+ * for in the record before it counts as fenced.
+ *
+ * @throws {@link LeaseLostError} another attempt has taken over
+ * @throws {@link StoreUnavailableError} no answer in time
+ */
+export async function write<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  step: string,
+  change: Write,
+): Promise<void> {
+  const { engine, hold } = run
+  const doing = `recording "${step}"`
+  const deadline = engine.runtime.now() + engine.storeTimeoutMs
+  let uncertain = false
+  for (let tries = 1; ; tries++) {
+    try {
+      const answer = engine.store.write(hold, change)
+      if (await within(engine, doing, deadline - engine.runtime.now(), answer)) return
+      if (uncertain && (await landed(run, step, change))) return
+      throw run.stop(lost(run, step))
+    } catch (error) {
+      if (!mayAskAgain(error)) throw error
+      if (tries >= TRIES_MAX || engine.runtime.now() >= deadline) throw unavailable(doing, error)
+      uncertain = true
+      await backoff(engine.runtime, tries)
+    }
+  }
+}
+
+/** The error of an attempt that was fenced off at `step`. */
+export function lost<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, step: string): LeaseLostError {
+  run.tell({ type: 'lease_lost', step })
+  return new LeaseLostError({ ...run.hold, step })
+}
+
+function isIn(record: FoundRecord, write: Write): boolean {
+  switch (write.kind) {
+    case 'advance':
+      return record.recoveryPoint === write.to
+    case 'journal':
+      return record.recoveryPoint === write.from && stagesText(record.stages) === stagesText(write.stages)
+    case 'finish':
+      return record.state === 'finished'
+    case 'unknown':
+      return record.state === 'unknown'
+    case 'release':
+      return record.owner === undefined
+  }
+}

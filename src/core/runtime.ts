@@ -1,0 +1,73 @@
+/**
+ * The world the core runs in: clock, randomness, sleep and failpoints, all injected, so that the protocol can be
+ * simulated. This is the one file of `core/` that may touch the real ones.
+ */
+import { randomBytes } from 'node:crypto'
+
+/**
+ * The places where a test may stop, kill or fail the process; in the order a request passes them.
+ * Each is awaited, and costs one call of an empty function in production.
+ */
+export const FAILPOINTS = [
+  'claim.before',
+  'claim.after',
+  'take_over.after',
+  'stage.work.after',
+  'stage.fence.after',
+  'stage.commit.after',
+  'call.intent.after',
+  'call.work.after',
+  'call.record.after',
+  'finish.work.after',
+  'finish.fence.after',
+  'finish.commit.after',
+  'release.before',
+  'release.after',
+  'respond.before',
+] as const
+
+/** The name of one failpoint. */
+export type Failpoint = (typeof FAILPOINTS)[number]
+
+/** Where a failpoint stands: the record, its attempt, and the stage or call that is open there. */
+export interface FailpointDetail {
+  readonly id: string
+  readonly attempt: number
+  readonly step?: string
+}
+
+/** What the core needs of its surroundings. */
+export interface Runtime {
+  /** Monotonic milliseconds of this process. Decides when to try; never what is true (that is the database's clock). */
+  now(): number
+  /** A number in [0, 1), for jitter. */
+  random(): number
+  /** A fresh nonce of at least 96 random bits, as text: the owner of one attempt. */
+  nonce(): string
+  /** Resolves after `ms` milliseconds, or at once when `signal` aborts. Never rejects, never keeps a process alive. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Awaited at every named failpoint. Absent in production. */
+  readonly failpoint?: (name: Failpoint, detail: FailpointDetail) => Promise<void>
+}
+
+/** The real clock, the real randomness, no failpoints. */
+export const systemRuntime: Runtime = {
+  now: () => performance.now(),
+  random: () => Math.random(),
+  nonce: () => randomBytes(12).toString('base64url'),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) {
+        resolve()
+        return
+      }
+      const done = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      timer.unref()
+      signal?.addEventListener('abort', done)
+    }),
+}

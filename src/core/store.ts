@@ -1,0 +1,134 @@
+/**
+ * The store contract. It belongs to its caller, the core: a store keeps one record per id and changes it by
+ * compare-and-set, on its own clock. `sql/sql-store.ts` is the implementation over SQL.
+ *
+ * What a store may throw: {@link StoreUnavailableError} (no answer, nothing is known), {@link AbortedError} (nothing was
+ * committed, try again), {@link LeaseLostError}, {@link CommitUnknownError} (only from `commit`),
+ * {@link StoreNotMigratedError}, {@link StoreFailedError}, {@link TransactionFailedInsideError}; and from `commit`
+ * whatever `work` threw, as the same object.
+ */
+import type { FoundRecord, Stages } from './record.ts'
+import type { Outcome } from './outcome.ts'
+
+/** What a first claim writes. */
+export interface ClaimInput {
+  readonly id: string
+  readonly scope: string
+  readonly operation: string
+  readonly key: string
+  readonly fingerprint: string
+  readonly owner: string
+  readonly method: string | undefined
+  readonly path: string | undefined
+  readonly leaseMs: number
+  readonly retentionMs: number
+}
+
+/** `nothing`: it was neither inserted nor seen (somebody else's insert was on its way, or a reaper's delete). Ask again. */
+export type ClaimReply =
+  | { readonly kind: 'inserted'; readonly execution: string }
+  | { readonly kind: 'found'; readonly record: FoundRecord }
+  | { readonly kind: 'nothing' }
+
+/** Who writes: every write must match all of it, or the attempt was fenced. */
+export interface Hold {
+  readonly id: string
+  readonly owner: string
+  readonly attempt: number
+}
+
+/** A lapsed record becomes ours, `attempt + 1`. */
+export interface TakeOverInput extends Hold {
+  /** `attempt` is the one we saw; `owner` is the new one. */
+  readonly leaseMs: number
+}
+
+/** An expired outcome makes place for a new execution, `attempt + 1`. */
+export interface ResetInput extends TakeOverInput {
+  readonly fingerprint: string
+  readonly method: string | undefined
+  readonly path: string | undefined
+  readonly retentionMs: number
+}
+
+/** One change of a record that is held. `from` is the recovery point we saw. */
+export type Write =
+  | {
+      readonly kind: 'advance'
+      readonly from: string
+      readonly to: string
+      readonly stages: Stages
+      readonly leaseMs: number
+    }
+  | { readonly kind: 'journal'; readonly from: string; readonly stages: Stages; readonly leaseMs: number }
+  | { readonly kind: 'finish'; readonly from: string; readonly outcome: Outcome; readonly retentionMs: number }
+  | { readonly kind: 'unknown'; readonly from: string; readonly stages: Stages }
+  | { readonly kind: 'release'; readonly from: string }
+
+/** How a stage's transaction is opened. */
+export interface CommitOptions<Isolation extends string> {
+  readonly isolation: Isolation | undefined
+  /** Awaited after the fencing statement and before COMMIT, where the database is not pipelined. */
+  readonly fenced?: () => Promise<void>
+}
+
+/** What `store.check()` found. */
+export interface StoreProblem {
+  /** Stable, snake_case. */
+  readonly code: string
+  /** What is wrong and what to do. */
+  readonly message: string
+}
+
+/**
+ * Where records are kept.
+ *
+ * @typeParam Tx - the transaction handle a stage gets: the driver's or ORM's own
+ * @typeParam Isolation - the isolation levels a stage may ask for
+ */
+export interface Store<Tx, Isolation extends string = string> {
+  /** Brings the table to this version. Safe from many processes at once; never blocks writers for long. */
+  migrate(): Promise<void>
+  /** Says what is wrong with the table, the server or its settings. Empty: nothing. */
+  check(): Promise<readonly StoreProblem[]>
+  /** Step 1: inserts the record, or returns the one that stands there. In its own autocommit statement. */
+  claim(input: ClaimInput): Promise<ClaimReply>
+  /** Takes over a lapsed record. Undefined: it is not lapsed, not at this attempt, or locked by a commit. */
+  takeOver(input: TakeOverInput): Promise<FoundRecord | undefined>
+  /** Stops a lapsed record whose call was sent. False: it is not lapsed or not at this attempt any more. */
+  stopUnknown(seen: { readonly id: string; readonly attempt: number }): Promise<boolean>
+  /** Starts a new execution in an expired record. Undefined: it is not expired or not at this attempt any more. */
+  reset(input: ResetInput): Promise<FoundRecord | undefined>
+  /** Steps 2 and 4: opens a transaction, runs `work` in it, and commits its rows together with `write`. */
+  commit<R>(
+    hold: Hold,
+    options: CommitOptions<Isolation>,
+    work: (tx: Tx) => Promise<{ readonly value: R; readonly write: Write }>,
+  ): Promise<R>
+  /** A transaction without a record: for requests that carry no key. */
+  transaction<R>(options: CommitOptions<Isolation>, work: (tx: Tx) => Promise<R>): Promise<R>
+  /** One change in autocommit. False: fenced. */
+  write(hold: Hold, write: Write): Promise<boolean>
+  /** Step 5: the record, read behind any commit that is still on its way. Undefined: no such record. */
+  reread(id: string): Promise<FoundRecord | undefined>
+  /** Step 7: renews leases in one statement, skipping rows that a commit holds; says which are lost. */
+  heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]>
+  /** Deletes at most `limit` records whose outcome expired `graceMs` ago. Returns how many. Never an unfinished one. */
+  reap(limit: number, graceMs: number): Promise<number>
+}
+
+/** The database aborted it and nothing was committed: trying the whole of it again is safe. Does not leave the core. */
+export class AbortedError extends Error {
+  override readonly name = 'AbortedError'
+  constructor(cause: unknown) {
+    super('aborted by the database, nothing was committed', { cause })
+  }
+}
+
+/** The connection broke during COMMIT: it may have landed or not. Does not leave the core. */
+export class CommitUnknownError extends Error {
+  override readonly name = 'CommitUnknownError'
+  constructor(cause: unknown) {
+    super('the connection broke during COMMIT', { cause })
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * `pawl`: HTTP requests that are safe to retry. The core's public names.
+ * @module
+ */
+export { currentRun } from './core/active-run.ts'
+export { CODES, type Code, type CodeFacts } from './core/codes.ts'
+export type { Duration } from './core/duration.ts'
+export {
+  CallTimeoutError,
+  ClosedError,
+  ConfigError,
+  InvariantError,
+  KeyInvalidError,
+  LeaseLostError,
+  OutcomeUnknownError,
+  PawlError,
+  RecoveryPointUnknownError,
+  ResultNotJsonError,
+  RunMissingError,
+  ScopeMissingError,
+  StageAbortedError,
+  StepMisusedError,
+  StoreFailedError,
+  StoreNotMigratedError,
+  StoreUnavailableError,
+  TransactionFailedInsideError,
+} from './core/errors.ts'
+export type { PawlEvent } from './core/events.ts'
+export {
+  createIdempotency,
+  type Idempotency,
+  type IdempotencyOptions,
+  type OperationOptions,
+  type RunRequest,
+  type RunResult,
+} from './core/idempotency.ts'
+export type { Json, JsonOnly, NotJson } from './core/json.ts'
+export { type Draft, type Header, type Outcome, STORED_HEADERS } from './core/outcome.ts'
+export type { CallContext, CallFailure, CallOptions, Finished, HandlerResult, Run, StageOptions } from './core/run.ts'
+export { type Failpoint, type FailpointDetail, FAILPOINTS, type Runtime, systemRuntime } from './core/runtime.ts'
+export type { Store, StoreProblem } from './core/store.ts'
