@@ -36,6 +36,20 @@ export {
 } from './core/idempotency.ts'
 export type { Json, JsonOnly, NotJson } from './core/json.ts'
 export { type Draft, type Header, type Outcome, STORED_HEADERS } from './core/outcome.ts'
-export type { CallContext, CallFailure, CallOptions, Finished, HandlerResult, Run, StageOptions } from './core/run.ts'
-export { type Failpoint, type FailpointDetail, FAILPOINTS, type Runtime, systemRuntime } from './core/runtime.ts'
+export type {
+  CallContext,
+  CallFailure,
+  CallOptions,
+  Finished,
+  HandlerResult,
+  Run,
+  StageOptions,
+} from './core/run.ts'
+export {
+  type Failpoint,
+  type FailpointDetail,
+  FAILPOINTS,
+  type Runtime,
+  systemRuntime,
+} from './core/runtime.ts'
 export type { Store, StoreProblem } from './core/store.ts'

@@ -108,7 +108,10 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     if (this.#stopped !== undefined) throw this.#stopped
     if (this.#open !== undefined) throw this.#overlap(name)
     if (this.response !== undefined) {
-      throw new StepMisusedError(`"${name}" comes after finish; finish is the last stage of a run.`, this.hold.id)
+      throw new StepMisusedError(
+        `"${name}" comes after finish; finish is the last stage of a run.`,
+        this.hold.id,
+      )
     }
     if (kind !== 'finish') this.#use(name)
     const next = this.#recorded[0]
@@ -162,7 +165,12 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     return new Map([...this.stages, [name, step]])
   }
 
-  tell(event: DistributiveOmit<Extract<PawlEvent, { attempt: number }>, 'id' | 'operation' | 'attempt'>): void {
+  tell(
+    event: DistributiveOmit<
+      Extract<PawlEvent, { attempt: number }>,
+      'id' | 'operation' | 'attempt'
+    >,
+  ): void {
     const { id, attempt } = this.hold
     this.engine.announce({ id, attempt, operation: this.start.operation, ...event } as PawlEvent)
   }
@@ -198,7 +206,10 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
 const runs = new AsyncLocalStorage<Run<unknown>>()
 
 /** Runs a handler with `run` as the current one. */
-export function asCurrent<Tx, Isolation extends string, R>(run: Run<Tx, Isolation>, handler: () => R): R {
+export function asCurrent<Tx, Isolation extends string, R>(
+  run: Run<Tx, Isolation>,
+  handler: () => R,
+): R {
   return runs.run(run as unknown as Run<unknown>, handler)
 }
 

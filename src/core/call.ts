@@ -34,7 +34,9 @@ export async function call<Tx, Isolation extends string>(
   if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
   return await run.inside(name, async () => {
     const result =
-      options.repeatable === false ? await sendOnce(run, name, work, options) : await send(run, name, work, options)
+      options.repeatable === false
+        ? await sendOnce(run, name, work, options)
+        : await send(run, name, work, options)
     const done: Step =
       result.text === undefined
         ? { kind: 'call', status: 'done' }
@@ -58,7 +60,14 @@ async function send<Tx, Isolation extends string>(
   run.tell({ type: 'call_sent', step: name, repeatable: options.repeatable !== false })
   const { id } = run.hold
   const idempotencyKey = downstreamKeyOf(id, run.start.execution, name)
-  const value = await timed(run.engine.runtime, { id, step: name }, idempotencyKey, run.aborter.signal, work, options)
+  const value = await timed(
+    run.engine.runtime,
+    { id, step: name },
+    idempotencyKey,
+    run.aborter.signal,
+    work,
+    options,
+  )
   await failpoint(run.engine, 'call.work.after', { ...run.hold, step: name })
   return jsonResult(name, value)
 }
@@ -73,7 +82,10 @@ async function sendOnce<Tx, Isolation extends string>(
   const before = run.stages
   const from = run.recoveryPoint
   const { leaseMs } = run.engine
-  invariant(!before.has(name), 'a call that was sent is never sent again', { id: run.hold.id, step: name })
+  invariant(!before.has(name), 'a call that was sent is never sent again', {
+    id: run.hold.id,
+    step: name,
+  })
   const sent = run.with(name, { kind: 'call', status: 'sent' })
   await write(run, name, { kind: 'journal', from, stages: sent, leaseMs })
   await failpoint(run.engine, 'call.intent.after', { ...run.hold, step: name })
@@ -100,7 +112,10 @@ export async function timed(
   options: CallOptions,
 ): Promise<unknown> {
   if (options.timeout === undefined) return await work({ idempotencyKey, signal })
-  const timeoutMs = milliseconds(`timeout of call "${at.step}"`, options.timeout, { min: 1, max: TIMEOUT_MAX_MS })
+  const timeoutMs = milliseconds(`timeout of call "${at.step}"`, options.timeout, {
+    min: 1,
+    max: TIMEOUT_MAX_MS,
+  })
   const answered = new AbortController()
   const late = new AbortController()
   const timeout = runtime.sleep(timeoutMs, answered.signal).then(() => {
@@ -120,7 +135,11 @@ export async function timed(
 
 function failureOf(error: unknown, options: CallOptions): CallFailure {
   if (options.classify !== undefined) return options.classify(error)
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+  for (
+    let cause = error, depth = 0;
+    cause instanceof Error && depth < 5;
+    cause = cause.cause, depth++
+  ) {
     if ('code' in cause && NOT_SENT.has(cause.code)) return 'not_sent'
   }
   return 'unknown'

@@ -83,8 +83,11 @@ export async function claim<Tx, Isolation extends string>(
         return claimed(engine, request, input, record.attempt, record.execution, record)
       case 'in_progress': {
         const left = waitUntil - engine.runtime.now()
-        if (left <= 0) return { kind: 'in_progress', id: record.id, retryAfterMs: decision.leaseLeftMs }
-        await engine.runtime.sleep(Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)))
+        if (left <= 0)
+          return { kind: 'in_progress', id: record.id, retryAfterMs: decision.leaseLeftMs }
+        await engine.runtime.sleep(
+          Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)),
+        )
         round = 0
         continue
       }
@@ -94,7 +97,8 @@ export async function claim<Tx, Isolation extends string>(
       case 'reset':
       case 'take_over': {
         const taken = await take(engine, request, input, record, decision.kind)
-        if (taken !== undefined) return claimed(engine, request, input, taken.attempt, taken.execution, taken)
+        if (taken !== undefined)
+          return claimed(engine, request, input, taken.attempt, taken.execution, taken)
         lockedRounds++
         if (lockedRounds > LOCKED_ROUNDS_MAX && engine.runtime.now() >= waitUntil) {
           return { kind: 'in_progress', id: record.id, retryAfterMs: LOCKED_RETRY_MS }
@@ -111,7 +115,10 @@ export async function claim<Tx, Isolation extends string>(
   )
 }
 
-function inputOf<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>, request: ClaimRequest): ClaimInput {
+function inputOf<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest,
+): ClaimInput {
   return {
     id: idOf(request),
     scope: request.scope,
@@ -139,7 +146,10 @@ async function take<Tx, Isolation extends string>(
       ? await ask(engine, 'taking over', () => engine.store.takeOver(hold))
       : await ask(engine, 'starting anew', () => engine.store.reset({ ...input, ...hold }))
   if (taken === undefined) return undefined
-  invariant(taken.attempt > seen.attempt, 'attempts only grow', { id: input.id, attempt: taken.attempt })
+  invariant(taken.attempt > seen.attempt, 'attempts only grow', {
+    id: input.id,
+    attempt: taken.attempt,
+  })
   invariant(taken.owner === input.owner, 'a takeover is ours', { id: input.id })
   await failpoint(engine, 'take_over.after', { id: input.id, attempt: taken.attempt })
   if (how === 'take_over') {
@@ -163,7 +173,14 @@ async function claimed<Tx, Isolation extends string>(
   const recoveryPoint = record?.recoveryPoint ?? STARTED
   const { id, owner } = input
   await failpoint(engine, 'claim.after', { id, attempt })
-  engine.announce({ type: 'claimed', id, operation: request.operation, attempt, resumed, recoveryPoint })
+  engine.announce({
+    type: 'claimed',
+    id,
+    operation: request.operation,
+    attempt,
+    resumed,
+    recoveryPoint,
+  })
   return {
     kind: 'claimed',
     hold: { id, owner, attempt },
@@ -175,7 +192,10 @@ async function claimed<Tx, Isolation extends string>(
 }
 
 /** Growing, with jitter: a thousand waiters of one key do not ask in step. */
-function pollMs<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>, polls: number): number {
+function pollMs<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  polls: number,
+): number {
   const ceiling = Math.min(POLL_MAX_MS, POLL_FIRST_MS * 1.5 ** Math.min(polls, 20))
   return ceiling * (0.5 + engine.runtime.random() / 2)
 }

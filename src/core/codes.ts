@@ -15,8 +15,34 @@ export interface CodeFacts {
   readonly safeNewKey: boolean
 }
 
+/** A stable code; the anchor of its entry in docs/reference/errors.md. */
+export type Code =
+  | 'key_missing'
+  | 'key_invalid'
+  | 'body_too_large'
+  | 'in_progress'
+  | 'payload_mismatch'
+  | 'outcome_unknown'
+  | 'response_not_stored'
+  | 'store_unavailable'
+  | 'recovery_point_unknown'
+  | 'lease_lost'
+  | 'stage_aborted'
+  | 'closed'
+  | 'store_not_migrated'
+  | 'store_failed'
+  | 'transaction_failed_inside'
+  | 'call_timeout'
+  | 'result_not_json'
+  | 'step_misused'
+  | 'run_missing'
+  | 'scope_missing'
+  | 'config_invalid'
+  | 'internal_error'
+  | 'invariant_violated'
+
 /** The table of codes. */
-export const CODES = {
+export const CODES: Readonly<Record<Code, CodeFacts>> = {
   key_missing: fact('The Idempotency-Key header is required', 400, false, true),
   key_invalid: fact('The Idempotency-Key header is not valid', 400, false, true),
   body_too_large: fact('The request body is too large to be protected', 413, false, true),
@@ -34,16 +60,18 @@ export const CODES = {
   transaction_failed_inside: fact('A stage went on after a failed statement', 500, true, false),
   call_timeout: fact('An external call took too long', 504, true, false),
   result_not_json: fact('A stage or call returned something that is not JSON', 500, false, false),
-  step_misused: fact('Stages and calls were used in a way that cannot be resumed', 500, false, false),
+  step_misused: fact(
+    'Stages and calls were used in a way that cannot be resumed',
+    500,
+    false,
+    false,
+  ),
   run_missing: fact('There is no run here', 500, false, true),
   scope_missing: fact('The scope of this request is not known', 500, false, true),
   config_invalid: fact('Pawl is configured wrongly', 500, false, true),
   internal_error: fact('The request failed', 500, false, false),
   invariant_violated: fact('Pawl stopped itself', 500, false, false),
-} as const satisfies Record<string, CodeFacts>
-
-/** A stable code; the anchor of its entry in docs/reference/errors.md. */
-export type Code = keyof typeof CODES
+}
 
 function fact(title: string, status: number, retryable: boolean, safeNewKey: boolean): CodeFacts {
   return { title, status, retryable, safeNewKey }

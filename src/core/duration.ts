@@ -20,7 +20,9 @@ export function milliseconds(
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) : null
   const ms = match ? Number(match[1]) * UNITS[match[2] as keyof typeof UNITS] : value
   if (typeof ms !== 'number' || !Number.isFinite(ms)) {
-    throw new ConfigError(`${option}: expected milliseconds or a string like '10s', got ${JSON.stringify(value)}.`)
+    throw new ConfigError(
+      `${option}: expected milliseconds or a string like '10s', got ${JSON.stringify(value)}.`,
+    )
   }
   if (ms < limits.min || ms > limits.max) {
     throw new ConfigError(`${option}: expected ${limits.min} to ${limits.max} ms, got ${ms}.`)

@@ -33,7 +33,11 @@ type Asking = Pick<Engine<never, never>, 'runtime' | 'storeTimeoutMs'>
  *
  * @throws {@link StoreUnavailableError} no answer within `storeTimeoutMs`, or five failures
  */
-export async function ask<R>(engine: Asking, doing: string, question: () => Promise<R>): Promise<R> {
+export async function ask<R>(
+  engine: Asking,
+  doing: string,
+  question: () => Promise<R>,
+): Promise<R> {
   const deadline = engine.runtime.now() + engine.storeTimeoutMs
   for (let tries = 1; ; tries++) {
     try {
@@ -52,15 +56,25 @@ export function mayAskAgain(error: unknown): error is AbortedError | StoreUnavai
 }
 
 /** The error a caller meets when asking again did not help. */
-export function unavailable(doing: string, error: AbortedError | StoreUnavailableError): StoreUnavailableError {
-  return error instanceof StoreUnavailableError ? error : new StoreUnavailableError(doing, error.cause)
+export function unavailable(
+  doing: string,
+  error: AbortedError | StoreUnavailableError,
+): StoreUnavailableError {
+  return error instanceof StoreUnavailableError
+    ? error
+    : new StoreUnavailableError(doing, error.cause)
 }
 
 /**
  * The answer, or {@link StoreUnavailableError} after `ms`. A database that neither answers nor refuses would otherwise
  * hold the client for as long as TCP does.
  */
-export async function within<R>(engine: Asking, doing: string, ms: number, answer: Promise<R>): Promise<R> {
+export async function within<R>(
+  engine: Asking,
+  doing: string,
+  ms: number,
+  answer: Promise<R>,
+): Promise<R> {
   const answered = new AbortController()
   const late = Symbol('late')
   try {

@@ -65,10 +65,14 @@ export class KeyInvalidError extends PawlError {
 export class StoreUnavailableError extends PawlError {
   override readonly name = 'StoreUnavailableError'
   constructor(doing: string, cause?: unknown, id?: string) {
-    super('store_unavailable', `no answer from the store while ${doing}; send the same request again later.`, {
-      ...(id === undefined ? {} : { id }),
-      cause,
-    })
+    super(
+      'store_unavailable',
+      `no answer from the store while ${doing}; send the same request again later.`,
+      {
+        ...(id === undefined ? {} : { id }),
+        cause,
+      },
+    )
   }
 }
 
@@ -76,9 +80,13 @@ export class StoreUnavailableError extends PawlError {
 export class StoreNotMigratedError extends PawlError {
   override readonly name = 'StoreNotMigratedError'
   constructor(table: string, why: string, cause?: unknown) {
-    super('store_not_migrated', `table ${table}: ${why}. Run "await store.migrate()" once, at deploy or start.`, {
-      cause,
-    })
+    super(
+      'store_not_migrated',
+      `table ${table}: ${why}. Run "await store.migrate()" once, at deploy or start.`,
+      {
+        cause,
+      },
+    )
   }
 }
 
@@ -86,9 +94,13 @@ export class StoreNotMigratedError extends PawlError {
 export class StoreFailedError extends PawlError {
   override readonly name = 'StoreFailedError'
   constructor(doing: string, cause: unknown) {
-    super('store_failed', `the database refused while ${doing}: ${text(cause)}. See cause; store.check() says more.`, {
-      cause,
-    })
+    super(
+      'store_failed',
+      `the database refused while ${doing}: ${text(cause)}. See cause; store.check() says more.`,
+      {
+        cause,
+      },
+    )
   }
 }
 
@@ -108,7 +120,10 @@ export class LeaseLostError extends PawlError {
 /** The database aborted a stage again and again (deadlock, serialization failure, lost connection before COMMIT). */
 export class StageAbortedError extends PawlError {
   override readonly name = 'StageAbortedError'
-  constructor(at: { readonly id?: string; readonly step: string; readonly tries: number }, cause: unknown) {
+  constructor(
+    at: { readonly id?: string; readonly step: string; readonly tries: number },
+    cause: unknown,
+  ) {
     super(
       'stage_aborted',
       `"${at.step}" was aborted by the database ${at.tries} times and nothing of it was committed: ${text(cause)}. ` +
@@ -148,7 +163,11 @@ export class OutcomeUnknownError extends PawlError {
 export class CallTimeoutError extends PawlError {
   override readonly name = 'CallTimeoutError'
   constructor(at: { readonly id: string; readonly step: string; readonly timeoutMs: number }) {
-    super('call_timeout', `call "${at.step}" of ${at.id} gave no answer within ${at.timeoutMs} ms.`, { id: at.id })
+    super(
+      'call_timeout',
+      `call "${at.step}" of ${at.id} gave no answer within ${at.timeoutMs} ms.`,
+      { id: at.id },
+    )
   }
 }
 
@@ -189,7 +208,10 @@ export class ResultNotJsonError extends PawlError {
 export class RunMissingError extends PawlError {
   override readonly name = 'RunMissingError'
   constructor() {
-    super('run_missing', 'currentRun() works inside a handler that idempotent() or idempotency.run() protects.')
+    super(
+      'run_missing',
+      'currentRun() works inside a handler that idempotent() or idempotency.run() protects.',
+    )
   }
 }
 
@@ -197,7 +219,11 @@ export class RunMissingError extends PawlError {
 export class ClosedError extends PawlError {
   override readonly name = 'ClosedError'
   constructor(id?: string) {
-    super('closed', 'this process is shutting down; send the same request again.', id === undefined ? {} : { id })
+    super(
+      'closed',
+      'this process is shutting down; send the same request again.',
+      id === undefined ? {} : { id },
+    )
   }
 }
 
@@ -205,7 +231,10 @@ export class ClosedError extends PawlError {
 export class InvariantError extends PawlError {
   override readonly name = 'InvariantError'
   constructor(invariant: string, detail: Readonly<Record<string, string | number | undefined>>) {
-    super('invariant_violated', `${invariant} ${JSON.stringify(detail)}. Please report it; nothing more was written.`)
+    super(
+      'invariant_violated',
+      `${invariant} ${JSON.stringify(detail)}. Please report it; nothing more was written.`,
+    )
   }
 }
 

@@ -13,7 +13,11 @@ interface About {
 
 /** One thing that happened, told after it did. */
 export type PawlEvent =
-  | (About & { readonly type: 'claimed'; readonly resumed: boolean; readonly recoveryPoint: string })
+  | (About & {
+      readonly type: 'claimed'
+      readonly resumed: boolean
+      readonly recoveryPoint: string
+    })
   | (About & { readonly type: 'taken_over'; readonly recoveryPoint: string })
   | (About & { readonly type: 'stage_committed'; readonly step: string; readonly tries: number })
   | (About & { readonly type: 'step_resumed'; readonly step: string })
@@ -27,14 +31,26 @@ export type PawlEvent =
   | (About & { readonly type: 'commit_unknown'; readonly step: string })
   | (About & { readonly type: 'commit_resolved'; readonly step: string; readonly landed: boolean })
   | (About & { readonly type: 'outcome_unknown'; readonly step: string })
-  | { readonly type: 'replayed'; readonly id: string; readonly operation: string; readonly status: number }
-  | { readonly type: 'refused'; readonly id: string; readonly operation: string; readonly code: Code }
+  | {
+      readonly type: 'replayed'
+      readonly id: string
+      readonly operation: string
+      readonly status: number
+    }
+  | {
+      readonly type: 'refused'
+      readonly id: string
+      readonly operation: string
+      readonly code: Code
+    }
   | { readonly type: 'unprotected'; readonly operation: string; readonly why: string }
 
 const events = channel('pawl:event')
 
 /** Tells the channel and the application's own listener. A listener that throws never disturbs a request. */
-export function announcer(listener: ((event: PawlEvent) => void) | undefined): (event: PawlEvent) => void {
+export function announcer(
+  listener: ((event: PawlEvent) => void) | undefined,
+): (event: PawlEvent) => void {
   return (event) => {
     if (events.hasSubscribers) events.publish(event)
     try {

@@ -21,7 +21,12 @@ export interface CapturedDraft extends Draft {
 /** What came of a request. */
 export type Answer =
   /** `stored`: false for an error response that the next attempt may better (`onError: 'resume'`). */
-  | { readonly kind: 'finished'; readonly id: string; readonly response: WholeResponse; readonly stored: boolean }
+  | {
+      readonly kind: 'finished'
+      readonly id: string
+      readonly response: WholeResponse
+      readonly stored: boolean
+    }
   | { readonly kind: 'replay'; readonly id: string; readonly outcome: Outcome }
   | { readonly kind: 'in_progress'; readonly id: string; readonly retryAfterMs: number }
   | { readonly kind: 'mismatch'; readonly id: string }
@@ -64,13 +69,20 @@ export class Inflight {
 export async function execute<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   request: ClaimRequest,
-  handler: (run: Run<Tx, Isolation>) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+  handler: (
+    run: Run<Tx, Isolation>,
+  ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
 ): Promise<Answer> {
   const claimed = await claim(engine, request)
   const { operation, scope, key, policy } = request
   switch (claimed.kind) {
     case 'finished':
-      engine.announce({ type: 'replayed', id: claimed.id, operation, status: claimed.outcome.status })
+      engine.announce({
+        type: 'replayed',
+        id: claimed.id,
+        operation,
+        status: claimed.outcome.status,
+      })
       return { kind: 'replay', id: claimed.id, outcome: claimed.outcome }
     case 'in_progress':
       engine.announce({ type: 'refused', id: claimed.id, operation, code: 'in_progress' })
@@ -83,7 +95,17 @@ export async function execute<Tx, Isolation extends string>(
       return claimed
     case 'claimed': {
       const { hold, execution, recoveryPoint, stages, resumed } = claimed
-      const start = { hold, key, scope, operation, execution, recoveryPoint, stages, resumed, policy }
+      const start = {
+        hold,
+        key,
+        scope,
+        operation,
+        execution,
+        recoveryPoint,
+        stages,
+        resumed,
+        policy,
+      }
       return await attempt(new ActiveRun(engine, start), handler)
     }
   }
@@ -91,7 +113,9 @@ export async function execute<Tx, Isolation extends string>(
 
 async function attempt<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
-  handler: (run: Run<Tx, Isolation>) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+  handler: (
+    run: Run<Tx, Isolation>,
+  ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
 ): Promise<Answer> {
   run.engine.leases.add(run)
   try {
@@ -112,7 +136,8 @@ async function conclude<Tx, Isolation extends string>(
   result: HandlerResult | CapturedDraft,
 ): Promise<Answer> {
   const { id } = run.hold
-  if (run.response !== undefined) return { kind: 'finished', id, response: run.response, stored: true }
+  if (run.response !== undefined)
+    return { kind: 'finished', id, response: run.response, stored: true }
   const draft = (result ?? {}) as CapturedDraft
   const response = responseOf(draft)
   const unfinished = run.ahead !== undefined && response.status >= 400
@@ -125,11 +150,15 @@ async function conclude<Tx, Isolation extends string>(
 }
 
 /** The handler threw, or was stopped. Committed stages stay; the next attempt goes on behind them. */
-async function fail<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, error: unknown): Promise<Answer> {
+async function fail<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  error: unknown,
+): Promise<Answer> {
   const { id } = run.hold
   await run.leave().catch(() => undefined)
   // Durable already: what failed came after the commit, and a retry replays it. So does this answer.
-  if (run.response !== undefined) return { kind: 'finished', id, response: run.response, stored: true }
+  if (run.response !== undefined)
+    return { kind: 'finished', id, response: run.response, stored: true }
   const reason = run.stopped ?? error
   if (run.start.policy.onError === 'store' && !PawlError.is(reason) && run.ahead === undefined) {
     const response = responseOf(FAILED)
@@ -144,12 +173,21 @@ async function fail<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>,
 const FAILED: Draft = {
   status: 500,
   headers: { 'content-type': 'application/problem+json' },
-  body: { title: 'Internal Server Error', status: 500, code: 'internal_error', retryable: false, safe_new_key: false },
+  body: {
+    title: 'Internal Server Error',
+    status: 500,
+    code: 'internal_error',
+    retryable: false,
+    safe_new_key: false,
+  },
 }
 
 /** A lost lease and an unknown outcome are not ours to release; everything else is given back at once. */
 function mayRelease(reason: unknown): boolean {
-  return !(PawlError.is(reason) && (reason.code === 'lease_lost' || reason.code === 'outcome_unknown'))
+  return !(
+    PawlError.is(reason) &&
+    (reason.code === 'lease_lost' || reason.code === 'outcome_unknown')
+  )
 }
 
 /** Gives the lease back, so that a retry need not wait for it to lapse. Best effort: it lapses anyway. */
@@ -170,7 +208,9 @@ export async function release<Tx, Isolation extends string>(
 }
 
 /** Gives up the runs that did not end in time. Their later writes are fenced off. */
-export async function giveUp<Tx, Isolation extends string>(engine: Engine<Tx, Isolation>): Promise<void> {
+export async function giveUp<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+): Promise<void> {
   const open = engine.leases.held as readonly ActiveRun<Tx, Isolation>[]
   await Promise.all(
     open.map(async (run) => {

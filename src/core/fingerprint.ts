@@ -31,7 +31,8 @@ export function fingerprintOf(parts: FingerprintParts, secrets: readonly string[
   return {
     value,
     matches: (stored) =>
-      equal(stored, value) || secrets.slice(1).some((secret) => equal(stored, digest(parts, secret))),
+      equal(stored, value) ||
+      secrets.slice(1).some((secret) => equal(stored, digest(parts, secret))),
   }
 }
 
@@ -45,7 +46,9 @@ export function canonicalJson(value: unknown): string {
   try {
     text = canonicalize(value)
   } catch (error) {
-    throw new ConfigError(`input: expected JSON, got ${error instanceof Error ? error.message : String(error)}.`)
+    throw new ConfigError(
+      `input: expected JSON, got ${error instanceof Error ? error.message : String(error)}.`,
+    )
   }
   return text ?? 'null'
 }

@@ -22,7 +22,9 @@ export async function finish<Tx, Isolation extends string>(
   options: StageOptions<Isolation>,
 ): Promise<Finished> {
   const entry = run.enter(FINISHED, 'finish')
-  invariant(entry.kind === 'begin', 'a finished record is replayed, never resumed', { id: run.hold.id })
+  invariant(entry.kind === 'begin', 'a finished record is replayed, never resumed', {
+    id: run.hold.id,
+  })
   await run.inside(FINISHED, async () => {
     const { engine, hold } = run
     const response = await commitStep(run, FINISHED, options, async (tx) => {
@@ -43,7 +45,9 @@ export async function finishAlone<Tx, Isolation extends string>(
 ): Promise<void> {
   const { ahead } = run
   if (ahead !== undefined) {
-    throw run.stop(new RecoveryPointUnknownError({ id: run.hold.id, recorded: ahead, asked: 'returned' }))
+    throw run.stop(
+      new RecoveryPointUnknownError({ id: run.hold.id, recorded: ahead, asked: 'returned' }),
+    )
   }
   const kept = outcome(run, response)
   await write(run, FINISHED, finishing(run, keepBody ? kept : { ...kept, body: undefined }))
@@ -62,7 +66,10 @@ async function finished<Tx, Isolation extends string>(
   await failpoint(run.engine, 'finish.commit.after', run.hold)
 }
 
-function outcome<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, response: WholeResponse): Outcome {
+function outcome<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  response: WholeResponse,
+): Outcome {
   const { storeHeaders, responseMax } = run.start.policy
   return outcomeOf(response, storeHeaders, responseMax)
 }

@@ -158,7 +158,9 @@ export function createIdempotency<Tx, Isolation extends string>(
   }
 }
 
-function engineOf<Tx, Isolation extends string>(options: IdempotencyOptions<Tx, Isolation>): Engine<Tx, Isolation> {
+function engineOf<Tx, Isolation extends string>(
+  options: IdempotencyOptions<Tx, Isolation>,
+): Engine<Tx, Isolation> {
   const { store, runtime = systemRuntime, fingerprintSecrets = [] } = options
   for (const secret of fingerprintSecrets) {
     if (typeof secret !== 'string' || secret.length < 16) {
@@ -190,7 +192,9 @@ export function policyOf(options: OperationOptions): Policy {
     throw new ConfigError(`onError: expected 'resume' or 'store', got ${JSON.stringify(onError)}.`)
   }
   if (!Number.isInteger(responseMax) || responseMax < 0 || responseMax > RESPONSE_MAX_BYTES) {
-    throw new ConfigError(`responseMax: expected 0 to ${RESPONSE_MAX_BYTES} bytes, got ${String(responseMax)}.`)
+    throw new ConfigError(
+      `responseMax: expected 0 to ${RESPONSE_MAX_BYTES} bytes, got ${String(responseMax)}.`,
+    )
   }
   return {
     retentionMs: milliseconds('retention', options.retention ?? '24h', RETENTION),
@@ -218,7 +222,8 @@ function claimRequestOf<Tx, Isolation extends string, Input extends Json>(
   checkOperation(operation)
   checkKey(key)
   const scope = scopeText(request.scope)
-  if (scope === undefined) throw new ScopeMissingError(operation, JSON.stringify(request.scope) ?? 'undefined')
+  if (scope === undefined)
+    throw new ScopeMissingError(operation, JSON.stringify(request.scope) ?? 'undefined')
   const fingerprint = fingerprintOf(
     fingerprintParts(request.fingerprint === undefined ? request.input : request.fingerprint),
     engine.fingerprintSecrets,
@@ -233,7 +238,13 @@ function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {
       return { kind: 'finished', id, replayed: false, stored, outcome: response }
     }
     case 'replay':
-      return { kind: 'finished', id: answer.id, replayed: true, stored: true, outcome: answer.outcome }
+      return {
+        kind: 'finished',
+        id: answer.id,
+        replayed: true,
+        stored: true,
+        outcome: answer.outcome,
+      }
     case 'in_progress':
     case 'mismatch':
     case 'unknown':

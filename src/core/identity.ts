@@ -76,9 +76,12 @@ export function isStepName(name: string): boolean {
  * @throws {@link KeyInvalidError} not 1 to `lengthMax` printable ASCII characters, or blank
  */
 export function checkKey(key: string, lengthMax: number = KEY_LENGTH_MAX): void {
-  if (key.trim() === '') throw new KeyInvalidError('the key is empty; send a fresh UUID for each logical request.')
+  if (key.trim() === '')
+    throw new KeyInvalidError('the key is empty; send a fresh UUID for each logical request.')
   if (key.length > lengthMax) {
-    throw new KeyInvalidError(`the key has ${key.length} characters; at most ${lengthMax} are allowed.`)
+    throw new KeyInvalidError(
+      `the key has ${key.length} characters; at most ${lengthMax} are allowed.`,
+    )
   }
   if (!KEY.test(key)) {
     throw new KeyInvalidError('the key holds characters outside printable ASCII (0x20 to 0x7E).')

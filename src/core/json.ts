@@ -5,7 +5,8 @@
 import { ResultNotJsonError } from './errors.ts'
 
 /** Any JSON value. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [member: string]: Json }
+export type Json =
+  string | number | boolean | null | readonly Json[] | { readonly [member: string]: Json }
 
 /** What the compiler shows in place of a value that JSON cannot carry. */
 export interface NotJson<Why extends string> {
@@ -55,7 +56,8 @@ export function jsonResult(step: string, value: unknown): JsonResult {
   try {
     text = JSON.stringify(value, function (this: unknown, member: string, seen: unknown): unknown {
       const lost = whyLost(seen)
-      if (lost !== undefined) throw new ResultNotJsonError(step, member === '' ? 'it' : `member "${member}"`, lost)
+      if (lost !== undefined)
+        throw new ResultNotJsonError(step, member === '' ? 'it' : `member "${member}"`, lost)
       return seen
     })
   } catch (error) {
@@ -66,8 +68,10 @@ export function jsonResult(step: string, value: unknown): JsonResult {
 }
 
 function whyLost(value: unknown): string | undefined {
-  if (typeof value === 'number' && !Number.isFinite(value)) return `${value}, which JSON turns into null`
-  if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'function') return `a ${typeof value}`
+  if (typeof value === 'number' && !Number.isFinite(value))
+    return `${value}, which JSON turns into null`
+  if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'function')
+    return `a ${typeof value}`
   if (value instanceof Map || value instanceof Set) return 'a Map or Set, which JSON empties'
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return 'bytes'
   return undefined

@@ -29,7 +29,8 @@ export interface Draft {
   /** 200 to 599; 200 by default, 204 without a body. */
   readonly status?: number
   /** Names in any case. `undefined` members are left out. */
-  readonly headers?: Readonly<Record<string, string | number | readonly string[] | undefined>> | readonly Header[]
+  readonly headers?:
+    Readonly<Record<string, string | number | readonly string[] | undefined>> | readonly Header[]
   /**
    * A string is sent as it is (text/plain unless a content-type says otherwise), bytes too; null and undefined are an
    * empty body; anything else is JSON, serialised once and stored as those bytes.
@@ -87,10 +88,14 @@ export function responseOf(draft: Draft): WholeResponse {
   const { bytes, contentType } = bytesOf(draft.body)
   const status = draft.status ?? (bytes.length === 0 ? 204 : 200)
   if (!Number.isInteger(status) || status < 200 || status > 599) {
-    throw new ConfigError(`response status: expected an integer from 200 to 599, got ${String(status)}.`)
+    throw new ConfigError(
+      `response status: expected an integer from 200 to 599, got ${String(status)}.`,
+    )
   }
   if ((status === 204 || status === 304) && bytes.length > 0) {
-    throw new ConfigError(`response body: status ${status} has none; leave the body out or use another status.`)
+    throw new ConfigError(
+      `response body: status ${status} has none; leave the body out or use another status.`,
+    )
   }
   if (contentType !== undefined && !headers.some(([name]) => name === 'content-type')) {
     headers.push(['content-type', contentType])
@@ -104,7 +109,11 @@ export function responseOf(draft: Draft): WholeResponse {
  * @param also - further header names the operation stores, lower case
  * @param bodyMax - bytes; a longer body is not stored, and a retry is told so (conformance 18)
  */
-export function outcomeOf(response: WholeResponse, also: readonly string[], bodyMax: number): Outcome {
+export function outcomeOf(
+  response: WholeResponse,
+  also: readonly string[],
+  bodyMax: number,
+): Outcome {
   return {
     status: response.status,
     headers: storedHeaders(response.headers, also),
@@ -113,8 +122,13 @@ export function outcomeOf(response: WholeResponse, also: readonly string[], body
 }
 
 /** The headers of a response that may be stored: the allow-list and `also`, less what never may. */
-export function storedHeaders(headers: readonly Header[], also: readonly string[]): readonly Header[] {
-  return headers.filter(([name]) => !NEVER_STORED.has(name) && (STORED_HEADERS.includes(name) || also.includes(name)))
+export function storedHeaders(
+  headers: readonly Header[],
+  also: readonly string[],
+): readonly Header[] {
+  return headers.filter(
+    ([name]) => !NEVER_STORED.has(name) && (STORED_HEADERS.includes(name) || also.includes(name)),
+  )
 }
 
 /** @throws {@link ConfigError} `storeHeaders` names a header that must not be stored */
@@ -122,7 +136,9 @@ export function checkStoredHeaders(names: readonly string[]): readonly string[] 
   return names.map((name) => {
     const lower = name.toLowerCase()
     if (!HEADER_NAME.test(lower) || NEVER_STORED.has(lower)) {
-      throw new ConfigError(`storeHeaders: "${name}" is never stored (credential, per-message or hop-by-hop field).`)
+      throw new ConfigError(
+        `storeHeaders: "${name}" is never stored (credential, per-message or hop-by-hop field).`,
+      )
     }
     return lower
   })
@@ -130,15 +146,20 @@ export function checkStoredHeaders(names: readonly string[]): readonly string[] 
 
 function headersOf(headers: Draft['headers']): Header[] {
   const pairs: Header[] = []
-  const given = Array.isArray(headers) ? (headers as readonly Header[]) : Object.entries(headers ?? {})
+  const given = Array.isArray(headers)
+    ? (headers as readonly Header[])
+    : Object.entries(headers ?? {})
   for (const [name, values] of given) {
     if (values === undefined) continue
     for (const value of Array.isArray(values) ? (values as readonly string[]) : [values]) {
       const lower = name.toLowerCase()
-      if (!HEADER_NAME.test(lower)) throw new ConfigError(`response header: ${JSON.stringify(name)} is no header name.`)
+      if (!HEADER_NAME.test(lower))
+        throw new ConfigError(`response header: ${JSON.stringify(name)} is no header name.`)
       const text = String(value)
       if (!HEADER_VALUE.test(text)) {
-        throw new ConfigError(`response header ${lower}: its value holds characters a header cannot carry.`)
+        throw new ConfigError(
+          `response header ${lower}: its value holds characters a header cannot carry.`,
+        )
       }
       pairs.push([lower, text])
     }
@@ -147,8 +168,10 @@ function headersOf(headers: Draft['headers']): Header[] {
 }
 
 function bytesOf(body: unknown): { bytes: Uint8Array; contentType: string | undefined } {
-  if (body === undefined || body === null) return { bytes: new Uint8Array(), contentType: undefined }
-  if (typeof body === 'string') return { bytes: Buffer.from(body), contentType: 'text/plain; charset=utf-8' }
+  if (body === undefined || body === null)
+    return { bytes: new Uint8Array(), contentType: undefined }
+  if (typeof body === 'string')
+    return { bytes: Buffer.from(body), contentType: 'text/plain; charset=utf-8' }
   if (body instanceof Uint8Array) return { bytes: body, contentType: 'application/octet-stream' }
   let text: string | undefined
   try {

@@ -61,7 +61,10 @@ export type Decision =
  * stops the record.
  */
 export function decide(record: FoundRecord, owner: string, fingerprint: Fingerprint): Decision {
-  invariant(record.attempt >= 1, 'an attempt is counted from one', { id: record.id, attempt: record.attempt })
+  invariant(record.attempt >= 1, 'an attempt is counted from one', {
+    id: record.id,
+    attempt: record.attempt,
+  })
   invariant(
     (record.state === 'finished') === (record.outcome !== undefined),
     'a record has an outcome if and only if it is finished',

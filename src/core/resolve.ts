@@ -63,7 +63,10 @@ export async function write<Tx, Isolation extends string>(
 }
 
 /** The error of an attempt that was fenced off at `step`. */
-export function lost<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, step: string): LeaseLostError {
+export function lost<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  step: string,
+): LeaseLostError {
   run.tell({ type: 'lease_lost', step })
   return new LeaseLostError({ ...run.hold, step })
 }
@@ -73,7 +76,10 @@ function isIn(record: FoundRecord, write: Write): boolean {
     case 'advance':
       return record.recoveryPoint === write.to
     case 'journal':
-      return record.recoveryPoint === write.from && stagesText(record.stages) === stagesText(write.stages)
+      return (
+        record.recoveryPoint === write.from &&
+        stagesText(record.stages) === stagesText(write.stages)
+      )
     case 'finish':
       return record.state === 'finished'
     case 'unknown':

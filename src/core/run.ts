@@ -117,5 +117,8 @@ export interface Run<Tx, Isolation extends string = string> {
    * The last stage: the application's rows and the response in one commit. Afterwards every retry is a replay, also of
    * an error status that `work` returned.
    */
-  finish(work: (tx: Tx) => Promise<Draft> | Draft, options?: StageOptions<Isolation>): Promise<Finished>
+  finish(
+    work: (tx: Tx) => Promise<Draft> | Draft,
+    options?: StageOptions<Isolation>,
+  ): Promise<Finished>
 }

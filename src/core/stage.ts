@@ -26,11 +26,18 @@ export async function stage<Tx, Isolation extends string>(
     const step = await commitStep(run, name, options, async (tx) => {
       const result = jsonResult(name, await work(tx))
       await failpoint(run.engine, 'stage.work.after', { ...run.hold, step: name })
-      const done: Step = result.text === undefined ? { kind: 'stage' } : { kind: 'stage', result: result.value }
+      const done: Step =
+        result.text === undefined ? { kind: 'stage' } : { kind: 'stage', result: result.value }
       const { recoveryPoint: from, engine } = run
       return {
         value: done,
-        write: { kind: 'advance', from, to: name, stages: run.with(name, done), leaseMs: engine.leaseMs },
+        write: {
+          kind: 'advance',
+          from,
+          to: name,
+          stages: run.with(name, done),
+          leaseMs: engine.leaseMs,
+        },
       }
     })
     run.advance(name, step)
@@ -62,7 +69,9 @@ export async function commitStep<Tx, Isolation extends string, R>(
         hold,
         {
           isolation: options.isolation,
-          ...(engine.runtime.failpoint && { fenced: () => failpoint(engine, fence, { ...hold, step }) }),
+          ...(engine.runtime.failpoint && {
+            fenced: () => failpoint(engine, fence, { ...hold, step }),
+          }),
         },
         async (tx) => {
           planned = undefined
@@ -75,7 +84,9 @@ export async function commitStep<Tx, Isolation extends string, R>(
     } catch (error) {
       if (error instanceof LeaseLostError) throw run.stop(lost(run, step))
       if (error instanceof CommitUnknownError) {
-        invariant(planned !== undefined, 'COMMIT is sent only after the work is done', { id: hold.id })
+        invariant(planned !== undefined, 'COMMIT is sent only after the work is done', {
+          id: hold.id,
+        })
         if (await landed(run, step, planned.write)) return planned.value
       } else if (!isDefinite(error)) throw error
       if (tries >= TRIES_MAX) {

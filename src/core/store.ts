@@ -60,8 +60,18 @@ export type Write =
       readonly stages: Stages
       readonly leaseMs: number
     }
-  | { readonly kind: 'journal'; readonly from: string; readonly stages: Stages; readonly leaseMs: number }
-  | { readonly kind: 'finish'; readonly from: string; readonly outcome: Outcome; readonly retentionMs: number }
+  | {
+      readonly kind: 'journal'
+      readonly from: string
+      readonly stages: Stages
+      readonly leaseMs: number
+    }
+  | {
+      readonly kind: 'finish'
+      readonly from: string
+      readonly outcome: Outcome
+      readonly retentionMs: number
+    }
   | { readonly kind: 'unknown'; readonly from: string; readonly stages: Stages }
   | { readonly kind: 'release'; readonly from: string }
 

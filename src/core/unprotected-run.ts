@@ -17,7 +17,9 @@ import type { CallOptions, Finished, HandlerResult, Run, StageOptions } from './
 export async function executeUnprotected<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   request: { readonly operation: string; readonly scope: string; readonly why: string },
-  handler: (run: Run<Tx, Isolation>) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+  handler: (
+    run: Run<Tx, Isolation>,
+  ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
 ): Promise<WholeResponse> {
   const { operation, scope, why } = request
   engine.announce({ type: 'unprotected', operation, why })
@@ -25,8 +27,10 @@ export async function executeUnprotected<Tx, Isolation extends string>(
   const { signal } = new AbortController()
   let recoveryPoint = STARTED
   let response: WholeResponse | undefined
-  const transaction = async <R>(work: (tx: Tx) => Promise<R>, options: StageOptions<Isolation>): Promise<R> =>
-    await engine.store.transaction({ isolation: options.isolation }, work)
+  const transaction = async <R>(
+    work: (tx: Tx) => Promise<R>,
+    options: StageOptions<Isolation>,
+  ): Promise<R> => await engine.store.transaction({ isolation: options.isolation }, work)
   const run: Run<Tx, Isolation> = {
     id: `ikey_none_${once}`,
     key: undefined,
@@ -39,14 +43,29 @@ export async function executeUnprotected<Tx, Isolation extends string>(
     get recoveryPoint() {
       return recoveryPoint
     },
-    stage: async <T>(name: string, work: (tx: Tx) => unknown, options: StageOptions<Isolation> = {}): Promise<T> => {
+    stage: async <T>(
+      name: string,
+      work: (tx: Tx) => unknown,
+      options: StageOptions<Isolation> = {},
+    ): Promise<T> => {
       const { value } = await transaction(async (tx) => jsonResult(name, await work(tx)), options)
       recoveryPoint = name
       return value as T
     },
-    call: async <T>(name: string, work: Parameters<typeof timed>[4], options: CallOptions = {}): Promise<T> => {
+    call: async <T>(
+      name: string,
+      work: Parameters<typeof timed>[4],
+      options: CallOptions = {},
+    ): Promise<T> => {
       const key = downstreamKeyOf(run.id, once, name)
-      const answer = await timed(engine.runtime, { id: run.id, step: name }, key, signal, work, options)
+      const answer = await timed(
+        engine.runtime,
+        { id: run.id, step: name },
+        key,
+        signal,
+        work,
+        options,
+      )
       recoveryPoint = name
       return jsonResult(name, answer).value as T
     },
