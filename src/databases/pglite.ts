@@ -1,0 +1,57 @@
+/**
+ * `pawl/pglite`: PostgreSQL inside the process, kept in a folder. `tx` is PGlite's own `Transaction`.
+ * One connection: transactions run one after another, so it suits demos, tests and small tools.
+ * @module
+ */
+import type { Store } from '../core/store.ts'
+import type { Database, Rows } from '../sql/database.ts'
+import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
+import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+
+interface PGliteQueries {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
+}
+
+/** What Pawl calls on a PGlite. @electric-sql/pglite ≥ 0.3; the package itself is never imported. */
+export interface PGliteLike extends PGliteQueries {
+  transaction<R>(work: (tx: never) => Promise<R>): Promise<R>
+}
+
+/** The transaction type of a PGlite. */
+export type PGliteTransactionOf<Db extends PGliteLike> = Parameters<
+  Parameters<Db['transaction']>[0]
+>[0]
+
+/**
+ * Keeps records in an embedded PostgreSQL.
+ *
+ * @throws {@link ConfigError} the name of the table cannot be used
+ */
+export function pgliteStore<Db extends PGliteLike>(
+  db: Db,
+  options: SqlStoreOptions = {},
+): Store<PGliteTransactionOf<Db>, PostgresIsolation> {
+  return sqlStore(databaseOf<PGliteTransactionOf<Db>>(db), postgres, options)
+}
+
+function databaseOf<Tx>(db: PGliteLike): Database<Tx, PostgresIsolation> {
+  const query = async (
+    on: PGliteQueries,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Rows> => (await on.query(text, [...values])).rows as Rows
+  return {
+    pipelined: false,
+    query: ({ text, values }) => query(db, text, values),
+    within: (tx, { text, values }) => query(tx as PGliteQueries, text, values),
+    transaction: async ({ isolation }, work) =>
+      await db.transaction(async (tx: never) => {
+        if (isolation !== undefined)
+          await query(tx, `set transaction isolation level ${isolation}`, [])
+        const { value } = await work(tx)
+        // PGlite does not tell whether COMMIT was answered with ROLLBACK; a failed transaction refuses this.
+        await query(tx, 'select 1', [])
+        return value
+      }),
+  }
+}

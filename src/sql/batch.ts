@@ -1,0 +1,75 @@
+/**
+ * Many callers, one statement: while one is in flight the next ones gather. No timer, so an idle server adds no latency;
+ * under load a round trip and a commit are shared by all who came meanwhile (ADR 0009).
+ */
+import { StoreUnavailableError } from '../core/errors.ts'
+
+interface Waiting<In, Out> {
+  readonly item: In
+  readonly resolve: (out: Out) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** How a batch works. */
+export interface BatchOptions<In, Out> {
+  /** What it does, for error messages: "claiming". */
+  readonly doing: string
+  /** One statement for all items; answers in the order of the items. */
+  readonly run: (items: readonly In[]) => Promise<readonly Out[]>
+  /** True when the whole statement must fail together: asking item by item would not help. */
+  readonly failsTogether: (error: unknown) => boolean
+  /** Items in one statement. */
+  readonly sizeMax: number
+  /** Items that wait; one more is refused, so that a dead database does not fill the memory. */
+  readonly waitingMax: number
+}
+
+/** Gathers items for one kind of statement. */
+export class Batch<In, Out> {
+  readonly #options: BatchOptions<In, Out>
+  #waiting: Waiting<In, Out>[] = []
+  #inFlight = false
+
+  constructor(options: BatchOptions<In, Out>) {
+    this.#options = options
+  }
+
+  /** The answer to one item. @throws what its statement threw; {@link StoreUnavailableError} too many are waiting */
+  add(item: In): Promise<Out> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.length >= this.#options.waitingMax) {
+        reject(
+          new StoreUnavailableError(`${this.#options.doing} (${this.#waiting.length} waiting)`),
+        )
+        return
+      }
+      this.#waiting.push({ item, resolve, reject })
+      if (!this.#inFlight) void this.#drain()
+    })
+  }
+
+  async #drain(): Promise<void> {
+    this.#inFlight = true
+    try {
+      while (this.#waiting.length > 0) {
+        await this.#send(this.#waiting.splice(0, this.#options.sizeMax))
+      }
+    } finally {
+      this.#inFlight = false
+    }
+  }
+
+  async #send(batch: readonly Waiting<In, Out>[]): Promise<void> {
+    try {
+      const answers = await this.#options.run(batch.map(({ item }) => item))
+      batch.forEach(({ resolve }, at) => resolve(answers[at] as Out))
+    } catch (error) {
+      if (batch.length === 1 || this.#options.failsTogether(error)) {
+        for (const { reject } of batch) reject(error)
+        return
+      }
+      // One poisoned item must not fail its neighbours: every statement here is safe to repeat.
+      for (const alone of batch) await this.#send([alone])
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The port of three verbs that a driver or ORM implements: query, open a transaction, query inside one. Everything else
+ * (the protocol, the statements, retries) is the same for all of them.
+ */
+
+/** One statement: text with the dialect's placeholders, and the values for them. */
+export interface Statement {
+  readonly text: string
+  readonly values: readonly unknown[]
+}
+
+/** Rows by column name. Values are as the driver gives them: strings, numbers, bytes as `Uint8Array`, null. */
+export type Rows = readonly Readonly<Record<string, unknown>>[]
+
+/** What a transaction's work hands back. */
+export interface Closing<R> {
+  readonly value: R
+  /**
+   * A statement to run immediately before COMMIT. A pipelined database sends both at once; it raises inside the
+   * database when it must not be committed, since COMMIT is on its way before its answer is known.
+   */
+  readonly last?: Statement
+}
+
+/** How one library meets Pawl. */
+export interface Database<Tx, Isolation extends string> {
+  /** BEGIN and COMMIT travel with their neighbours; `Closing.last` is used. */
+  readonly pipelined: boolean
+  /** Runs a statement on its own, on any connection. */
+  query(statement: Statement): Promise<Rows>
+  /**
+   * Opens a transaction, runs `work`, commits. Rolls back when `work` throws and rethrows the very error.
+   *
+   * @throws {@link ConnectError} there was no connection: `work` did not run
+   * @throws {@link ConnectionLostError} the connection broke before COMMIT was sent: nothing was committed
+   * @throws {@link CommitLostError} it broke while COMMIT was on its way: nobody knows
+   * @throws {@link RolledBackError} COMMIT was answered with ROLLBACK: a failed statement had been swallowed
+   */
+  transaction<R>(
+    options: { readonly isolation: Isolation | undefined },
+    work: (tx: Tx) => Promise<Closing<R>>,
+  ): Promise<R>
+  /** Runs a statement inside an open transaction. */
+  within(tx: Tx, statement: Statement): Promise<Rows>
+}
+
+/** No connection could be had. */
+export class ConnectError extends Error {
+  override readonly name = 'ConnectError'
+  constructor(cause: unknown) {
+    super('no connection to the database', { cause })
+  }
+}
+
+/** The connection broke inside a transaction, before COMMIT was sent. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
+  constructor(cause: unknown) {
+    super('the connection broke before COMMIT', { cause })
+  }
+}
+
+/** The connection broke while COMMIT was on its way. */
+export class CommitLostError extends Error {
+  override readonly name = 'CommitLostError'
+  constructor(cause: unknown) {
+    super('the connection broke during COMMIT', { cause })
+  }
+}
+
+/** COMMIT was answered with ROLLBACK. */
+export class RolledBackError extends Error {
+  override readonly name = 'RolledBackError'
+  constructor() {
+    super('COMMIT was answered with ROLLBACK')
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * What a family of databases must give: the text of every statement, and the meaning of its errors. Dialect files have
+ * the same statements in the same order, so that they can be read side by side.
+ */
+
+/** What an error of the database says about the statement it answered. */
+export type Failure =
+  /** Nothing was committed, and trying again may succeed: deadlock, serialization failure, lock timeout. */
+  | 'aborted'
+  /** The fencing statement matched no row. */
+  | 'fenced'
+  /** No answer, or the server is going away: nothing is known of the statement. */
+  | 'unavailable'
+  /** An earlier statement of the transaction failed and its error was swallowed. */
+  | 'failed_inside'
+  /** The table, or a column of it, is not there. */
+  | 'not_migrated'
+  /** Anything else. */
+  | 'refused'
+
+/** The statements of the store. `{table}` was replaced by the quoted name. */
+export interface StatementTexts {
+  readonly claim: string
+  readonly takeOver: string
+  readonly stopUnknown: string
+  readonly reset: string
+  readonly fenceAdvance: string
+  readonly fenceFinish: string
+  readonly lockFirst: string
+  readonly write: string
+  readonly finish: string
+  readonly reread: string
+  readonly limitLockWait: string
+  readonly heartbeat: string
+  readonly reap: string
+}
+
+/** One forward step of the table. Never edited after a release. */
+export interface Migration {
+  readonly version: number
+  /** What it does, which lock it takes, whether older code keeps working, how long on ten million rows. */
+  readonly note: string
+  readonly statements: readonly string[]
+}
+
+/** The statements that keep the table's version. */
+export interface MigrationTexts {
+  /** Taken first, until the transaction ends: one process migrates, the others wait. */
+  readonly lock: string
+  /** So that waiting for a table lock never queues writers behind us for long. */
+  readonly limitLockWait: string
+  readonly createVersions: string
+  readonly versions: string
+  readonly addVersion: string
+  readonly tableExists: string
+}
+
+/** A family of databases. */
+export interface Dialect {
+  readonly name: 'postgres'
+  statements(table: string): StatementTexts
+  migrations(table: string): readonly Migration[]
+  migrationStatements(table: string): MigrationTexts
+  /** Finds what is wrong with server and settings; one row a problem: `code`, `message`. */
+  check(table: string): string
+  /** The quoted name. @throws ConfigError not a name this library is willing to put into SQL */
+  quote(table: string): string
+  failureOf(error: unknown): Failure
+}

@@ -1,0 +1,347 @@
+/**
+ * The statements of PostgreSQL 12 and newer, and of what speaks its SQL. Correct at READ COMMITTED by compare-and-set;
+ * all time is `clock_timestamp()`, because `now()` stands still while a statement waits for a lock.
+ * Batches travel as one JSON parameter: one text for every size of batch, on every driver.
+ * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
+ */
+import { ConfigError } from '../core/errors.ts'
+import type { Dialect, Failure, MigrationTexts, StatementTexts } from './dialect.ts'
+import { postgresMigrations } from './migrations/postgres.ts'
+
+const IDENTIFIER = /^[a-z_][a-z0-9_]{0,49}$/
+
+/** The isolation levels of PostgreSQL. READ UNCOMMITTED is READ COMMITTED there, so it is not offered. */
+export type PostgresIsolation = 'read committed' | 'repeatable read' | 'serializable'
+
+/** What every statement reads of a record. Text, so that no driver's parser gets in between. */
+const RECORD = `
+  k.id, k.state, k.fingerprint, k.owner, k.attempt, k.recovery_point,
+  k.stages::text as stages, k.response_code, k.response_headers::text as response_headers, k.response_body,
+  (extract(epoch from k.created_at) * 1000000)::bigint::text as execution,
+  (k.expires_at < clock_timestamp())::int as expired,
+  greatest(0, ceil(extract(epoch from k.locked_until - clock_timestamp()) * 1000))::float8 as lease_left_ms`
+
+const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
+
+function statements(table: string): StatementTexts {
+  return {
+    /** in   1 json array of claims
+     *  out  one row a record inserted ('inserted') or already there ('found'); none when an insert was on its way
+     *  plan primary key, twice. An insert that loses writes nothing; rows in id order, so that batches never deadlock */
+    claim: `
+      with asked as materialized (
+        select *
+          from json_to_recordset($1::text::json) as a(
+            id text, scope text, operation text, key text, fingerprint text, owner text,
+            method text, path text, lease_ms float8, retention_ms float8)
+      ), inserted as (
+        insert into ${table} as k (
+          id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
+          request_method, request_path, created_at, locked_at, locked_until, expires_at)
+        select id, key, scope, operation, fingerprint, owner, 1, 'running', 'started', '{}',
+               method, path, clock_timestamp(), clock_timestamp(),
+               clock_timestamp() + lease_ms * interval '1 millisecond',
+               clock_timestamp() + retention_ms * interval '1 millisecond'
+          from asked
+         order by id
+            on conflict (id) do nothing
+        returning 'inserted' as answer, ${RECORD}
+      )
+      select * from inserted
+       union all
+      select 'found' as answer, ${RECORD}
+        from ${table} k
+       where k.id = any (array(select id from asked))`,
+
+    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms
+     *  out  the record, ours now; no row: not lapsed, not at this attempt, or a commit holds it
+     *  plan primary key. SKIP LOCKED: a stopped process inside a transaction must not make every claimer wait with it */
+    takeOver: `
+      with lapsed as (
+        select k.id
+          from ${table} k
+         where k.id = $1 and k.attempt = $2 and k.state = 'running' and ${LAPSED}
+           for update skip locked
+      )
+      update ${table} k
+         set owner = $3, attempt = k.attempt + 1, locked_at = clock_timestamp(),
+             locked_until = clock_timestamp() + $4::float8 * interval '1 millisecond'
+        from lapsed
+       where k.id = lapsed.id
+      returning ${RECORD}`,
+
+    /** in   1 id · 2 attempt seen
+     *  out  its id; no row: as takeOver
+     *  plan as takeOver */
+    stopUnknown: `
+      with lapsed as (
+        select k.id
+          from ${table} k
+         where k.id = $1 and k.attempt = $2 and k.state = 'running' and ${LAPSED}
+           for update skip locked
+      )
+      update ${table} k
+         set state = 'unknown', owner = null, locked_at = null, locked_until = null
+        from lapsed
+       where k.id = lapsed.id
+      returning k.id`,
+
+    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path · 8 retention ms
+     *  out  the record, empty and ours; no row: not expired, or not at this attempt
+     *  plan primary key. Attempts go on growing, so that a holder from before stays fenced */
+    reset: `
+      with expired as (
+        select k.id
+          from ${table} k
+         where k.id = $1 and k.attempt = $2 and k.state = 'finished' and k.expires_at < clock_timestamp()
+           for update skip locked
+      )
+      update ${table} k
+         set owner = $3, attempt = k.attempt + 1, state = 'running', recovery_point = 'started', stages = '{}',
+             fingerprint = $5, request_method = $6, request_path = $7,
+             response_code = null, response_headers = null, response_body = null,
+             created_at = clock_timestamp(), locked_at = clock_timestamp(),
+             locked_until = clock_timestamp() + $4::float8 * interval '1 millisecond',
+             expires_at = clock_timestamp() + $8::float8 * interval '1 millisecond'
+        from expired
+       where k.id = expired.id
+      returning ${RECORD}`,
+
+    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms
+     *  out  1, or division_by_zero: fenced. It must raise: a pipelined COMMIT is behind it already
+     *  plan primary key; no indexed column changes, so the update stays HOT */
+    fenceAdvance: `
+      with held as (
+        update ${table} k
+           set recovery_point = $5, stages = $6::text::json,
+               locked_until = clock_timestamp() + $7::float8 * interval '1 millisecond'
+         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.state = 'running'
+        returning k.id
+      )
+      select 1 / count(*) as held from held`,
+
+    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 status · 6 headers json · 7 body · 8 retention ms
+     *  out  as fenceAdvance
+     *  plan primary key; expires_at (indexed) moves only when under 90 % of the retention is left, else HOT */
+    fenceFinish: `
+      with held as (
+        update ${table} k
+           set state = 'finished', recovery_point = 'finished', locked_at = null, locked_until = null,
+               response_code = $5, response_headers = $6::text::json, response_body = $7,
+               expires_at = case
+                 when k.expires_at < clock_timestamp() + 0.9 * $8::float8 * interval '1 millisecond'
+                 then clock_timestamp() + $8::float8 * interval '1 millisecond'
+                 else k.expires_at end
+         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.state = 'running'
+        returning k.id
+      )
+      select 1 / count(*) as held from held`,
+
+    /** in   1 id · 2 owner · 3 attempt
+     *  out  1, or division_by_zero: fenced
+     *  plan primary key. For isolation above READ COMMITTED: a heartbeat that skips the locked row cannot make the
+     *       fence fail to serialize */
+    lockFirst: `
+      with held as (
+        select k.id
+          from ${table} k
+         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.state = 'running'
+           for update
+      )
+      select 1 / count(*) as held from held`,
+
+    /** in   1 json array of changes other than finish
+     *  out  the ids changed; an id that is missing was fenced
+     *  plan primary key a change */
+    write: `
+      with asked as materialized (
+        select *
+          from json_to_recordset($1::text::json) as a(
+            id text, owner text, attempt int, point text, next_point text, next_state text,
+            stages text, lease_ms float8)
+      )
+      update ${table} k
+         set recovery_point = asked.next_point,
+             state = asked.next_state,
+             stages = coalesce(asked.stages::json, k.stages),
+             owner = case when asked.lease_ms is null then null else k.owner end,
+             locked_at = case when asked.lease_ms is null then null else k.locked_at end,
+             locked_until = clock_timestamp() + asked.lease_ms * interval '1 millisecond'
+        from asked
+       where k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
+         and k.recovery_point = asked.point and k.state = 'running'
+      returning k.id, k.attempt`,
+
+    /** in   1 json array of outcomes, bodies in base64
+     *  out  as write
+     *  plan as write */
+    finish: `
+      with asked as materialized (
+        select *
+          from json_to_recordset($1::text::json) as a(
+            id text, owner text, attempt int, point text,
+            status int, headers text, body text, retention_ms float8)
+      )
+      update ${table} k
+         set state = 'finished', recovery_point = 'finished', locked_at = null, locked_until = null,
+             response_code = asked.status, response_headers = asked.headers::json,
+             response_body = decode(asked.body, 'base64'),
+             expires_at = case
+               when k.expires_at < clock_timestamp() + 0.9 * asked.retention_ms * interval '1 millisecond'
+               then clock_timestamp() + asked.retention_ms * interval '1 millisecond'
+               else k.expires_at end
+        from asked
+       where k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
+         and k.recovery_point = asked.point and k.state = 'running'
+      returning k.id, k.attempt`,
+
+    /** in   1 id
+     *  out  the record behind any commit that is still on its way: that commit holds the row lock
+     *  plan primary key */
+    reread: `
+      select ${RECORD}
+        from ${table} k
+       where k.id = $1
+         for update`,
+
+    /** in   1 milliseconds, as text
+     *  out  nothing of interest. Until the transaction ends: no session state, PgBouncer may stand in between */
+    limitLockWait: `select set_config('lock_timeout', $1, true)`,
+
+    /** in   1 json array of holds · 2 lease ms
+     *  out  one row a hold that is lost. Rows that a commit holds are skipped: never wait behind a stage
+     *  plan primary key a hold */
+    heartbeat: `
+      with asked as materialized (
+        select * from json_to_recordset($1::text::json) as a(id text, owner text, attempt int)
+      ), ours as (
+        select k.id
+          from ${table} k
+          join asked on asked.id = k.id and asked.owner = k.owner and asked.attempt = k.attempt
+         where k.state = 'running'
+           for update of k skip locked
+      ), renewed as (
+        update ${table} k
+           set locked_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+          from ours
+         where k.id = ours.id
+      )
+      select asked.id, asked.owner, asked.attempt
+        from asked
+        left join ${table} k on k.id = asked.id
+       where k.owner is distinct from asked.owner
+          or k.attempt is distinct from asked.attempt
+          or k.state <> 'running'`,
+
+    /** in   1 limit · 2 grace ms
+     *  out  the ids deleted
+     *  plan index on expires_at, then primary key. The predicate is checked again in the DELETE: a claim may have taken
+     *       the row between the two */
+    reap: `
+      with expired as (
+        select k.id
+          from ${table} k
+         where k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond' and k.state = 'finished'
+         order by k.expires_at
+         limit $1
+           for update skip locked
+      )
+      delete from ${table} k
+       using expired
+       where k.id = expired.id and k.state = 'finished'
+         and k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
+      returning k.id`,
+  }
+}
+
+function migrationStatements(table: string): MigrationTexts {
+  const versions = versionsTable(table)
+  const [schema, name] = partsOf(table)
+  const inSchema = schema === undefined ? 'current_schema()' : `'${schema}'`
+  return {
+    lock: `select pg_advisory_xact_lock(hashtext('pawl:${table}'))::text`,
+    limitLockWait: `select set_config('lock_timeout', '2000', true)`,
+    createVersions: `
+      create table if not exists ${versions} (
+        version int primary key, applied_at timestamptz not null default clock_timestamp())`,
+    versions: `select version from ${versions} order by version`,
+    addVersion: `insert into ${versions} (version) values ($1::int)`,
+    tableExists: `
+      select column_name
+        from information_schema.columns
+       where table_schema = ${inSchema} and table_name = '${name}'`,
+  }
+}
+
+/** Out: one row a problem. Server settings that take a promise away, and a server that is not the primary. */
+function check(): string {
+  return `
+    select 'read_only_server' as code,
+           'this server is a standby; give Pawl a connection to the primary' as message
+     where pg_is_in_recovery()
+     union all
+    select 'synchronous_commit_off',
+           'synchronous_commit is off: acknowledged results are lost in a crash; turn it on for this role or database'
+     where current_setting('synchronous_commit') = 'off'
+     union all
+    select 'fsync_off', 'fsync is off: a power cut may lose or damage everything; turn it on'
+     where current_setting('fsync') = 'off'
+     union all
+    select 'read_only_transactions', 'default_transaction_read_only is on for this role: Pawl cannot write'
+     where current_setting('default_transaction_read_only') = 'on'`
+}
+
+/** SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function failureOf(error: unknown): Failure {
+  const code = sqlState(error)
+  if (code === undefined) return 'unavailable'
+  if (code === '22012') return 'fenced'
+  if (code === '25P02') return 'failed_inside'
+  if (code === '42P01' || code === '42703' || code === '3F000') return 'not_migrated'
+  if (code === '40001' || code === '40P01' || code === '55P03' || code === '57014') return 'aborted'
+  if (code.startsWith('08') || code.startsWith('57P') || code.startsWith('53')) return 'unavailable'
+  if (code === '40003' || code === '25006') return 'unavailable'
+  return 'refused'
+}
+
+/** Five characters, of the error or of what it wraps. A system error (ECONNRESET) has a code too, but not of this form. */
+function sqlState(error: unknown): string | undefined {
+  for (
+    let cause = error, depth = 0;
+    cause instanceof Error && depth < 5;
+    cause = cause.cause, depth++
+  ) {
+    const code = (cause as { code?: unknown }).code
+    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code))
+      return code
+  }
+  return undefined
+}
+
+function partsOf(table: string): [schema: string | undefined, name: string] {
+  const parts = table.replaceAll('"', '').split('.')
+  return parts.length === 2 ? [parts[0], parts[1] ?? ''] : [undefined, parts[0] ?? '']
+}
+
+function versionsTable(table: string): string {
+  return `${table.slice(0, -1)}_migration"`
+}
+
+/** PostgreSQL. */
+export const postgres: Dialect = {
+  name: 'postgres',
+  statements,
+  migrations: postgresMigrations,
+  migrationStatements,
+  check,
+  quote: (table) => {
+    const parts = table.split('.')
+    if (parts.length > 2 || !parts.every((part) => IDENTIFIER.test(part))) {
+      throw new ConfigError(
+        `table: expected "name" or "schema.name" in lower case letters, digits and "_", got ${JSON.stringify(table)}.`,
+      )
+    }
+    return parts.map((part) => `"${part}"`).join('.')
+  },
+  failureOf,
+}

@@ -1,0 +1,418 @@
+/**
+ * The store over SQL: the core's contract in terms of a database (three verbs) and a dialect (the statements).
+ * Claims and autocommit changes are batched; raw driver errors of Pawl's own statements are translated here and go no
+ * further. Protocol: docs/internals/protocol.md.
+ */
+import {
+  LeaseLostError,
+  PawlError,
+  StoreFailedError,
+  StoreNotMigratedError,
+  StoreUnavailableError,
+  TransactionFailedInsideError,
+} from '../core/errors.ts'
+import { stagesText } from '../core/record.ts'
+import {
+  AbortedError,
+  type ClaimInput,
+  type ClaimReply,
+  type CommitOptions,
+  CommitUnknownError,
+  type Hold,
+  type Store,
+  type Write,
+} from '../core/store.ts'
+import { Batch } from './batch.ts'
+import {
+  CommitLostError,
+  ConnectError,
+  ConnectionLostError,
+  type Database,
+  RolledBackError,
+  type Rows,
+  type Statement,
+} from './database.ts'
+import type { Dialect, StatementTexts } from './dialect.ts'
+import { check, migrate } from './migrate.ts'
+import { number, recordOf, text } from './rows.ts'
+
+const BATCH_SIZE_MAX = 256
+const WAITING_MAX = 10_000
+/** How long a reread waits for a commit that is still on its way before it counts as unanswered. */
+const REREAD_LOCK_WAIT_MS = 2_000
+
+/** What every SQL store may be told. */
+export interface SqlStoreOptions {
+  /** The table: `name` or `schema.name`. `'idempotency_key'` by default. */
+  readonly table?: string
+}
+
+interface HeldWrite {
+  readonly hold: Hold
+  readonly write: Write
+}
+
+/** A failed statement of an application's own, inside its stage: passes through untouched. */
+class FromWork extends Error {
+  constructor(cause: unknown) {
+    super('thrown by the work of a stage', { cause })
+  }
+}
+
+/** A {@link Store} of a database and a dialect. */
+export function sqlStore<Tx, Isolation extends string>(
+  database: Database<Tx, Isolation>,
+  dialect: Dialect,
+  options: SqlStoreOptions = {},
+): Store<Tx, Isolation> {
+  return new SqlStore(database, dialect, options)
+}
+
+class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
+  readonly #database: Database<Tx, Isolation>
+  readonly #dialect: Dialect
+  readonly #table: string
+  readonly #texts: StatementTexts
+  readonly #claims: Batch<ClaimInput, ClaimReply>
+  readonly #writes: Batch<HeldWrite, boolean>
+  readonly #finishes: Batch<HeldWrite, boolean>
+
+  constructor(database: Database<Tx, Isolation>, dialect: Dialect, options: SqlStoreOptions) {
+    this.#database = database
+    this.#dialect = dialect
+    this.#table = dialect.quote(options.table ?? 'idempotency_key')
+    this.#texts = dialect.statements(this.#table)
+    const batch = <In, Out>(
+      doing: string,
+      run: (items: readonly In[]) => Promise<readonly Out[]>,
+    ) =>
+      new Batch<In, Out>({
+        doing,
+        run,
+        failsTogether: (error) => !(error instanceof StoreFailedError),
+        sizeMax: BATCH_SIZE_MAX,
+        waitingMax: WAITING_MAX,
+      })
+    this.#claims = batch('claiming', (items) => this.#claimAll(items))
+    this.#writes = batch('recording', (items) =>
+      this.#writeAll(this.#texts.write, items, changeJson),
+    )
+    this.#finishes = batch('finishing', (items) =>
+      this.#writeAll(this.#texts.finish, items, finishJson),
+    )
+  }
+
+  async migrate(): Promise<void> {
+    try {
+      await migrate({ database: this.#database, dialect: this.#dialect, table: this.#table })
+    } catch (error) {
+      throw this.#translate('migrating', error)
+    }
+  }
+
+  async check(): ReturnType<Store<Tx>['check']> {
+    try {
+      return await check({ database: this.#database, dialect: this.#dialect, table: this.#table })
+    } catch (error) {
+      throw this.#translate('checking', error)
+    }
+  }
+
+  claim(input: ClaimInput): Promise<ClaimReply> {
+    return this.#claims.add(input)
+  }
+
+  async takeOver(input: Parameters<Store<Tx>['takeOver']>[0]): ReturnType<Store<Tx>['takeOver']> {
+    const { id, attempt, owner, leaseMs } = input
+    return await this.#one('taking over', this.#texts.takeOver, [id, attempt, owner, leaseMs])
+  }
+
+  async stopUnknown(seen: { readonly id: string; readonly attempt: number }): Promise<boolean> {
+    const rows = await this.#query('stopping a record', this.#texts.stopUnknown, [
+      seen.id,
+      seen.attempt,
+    ])
+    return rows.length === 1
+  }
+
+  async reset(input: Parameters<Store<Tx>['reset']>[0]): ReturnType<Store<Tx>['reset']> {
+    const { id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs } = input
+    const values = [
+      id,
+      attempt,
+      owner,
+      leaseMs,
+      fingerprint,
+      method ?? null,
+      path ?? null,
+      retentionMs,
+    ]
+    return await this.#one('starting anew', this.#texts.reset, values)
+  }
+
+  async commit<R>(
+    hold: Hold,
+    options: CommitOptions<Isolation>,
+    work: (tx: Tx) => Promise<{ readonly value: R; readonly write: Write }>,
+  ): Promise<R> {
+    const database = this.#database
+    let step = 'a stage'
+    try {
+      return await database.transaction({ isolation: options.isolation }, async (tx) => {
+        if (options.isolation !== undefined) await database.within(tx, this.#lockFirst(hold))
+        const { value, write } = await fromWork(() => work(tx))
+        step = write.kind === 'advance' ? write.to : write.kind
+        const fence = this.#fence(hold, write)
+        if (database.pipelined && options.fenced === undefined) return { value, last: fence }
+        await database.within(tx, fence)
+        await options.fenced?.()
+        return { value }
+      })
+    } catch (error) {
+      throw this.#translateCommit(error, { ...hold, step })
+    }
+  }
+
+  async transaction<R>(
+    options: CommitOptions<Isolation>,
+    work: (tx: Tx) => Promise<R>,
+  ): Promise<R> {
+    try {
+      return await this.#database.transaction({ isolation: options.isolation }, async (tx) => ({
+        value: await fromWork(() => work(tx)),
+      }))
+    } catch (error) {
+      throw this.#translateUnfenced(error)
+    }
+  }
+
+  write(hold: Hold, write: Write): Promise<boolean> {
+    return (write.kind === 'finish' ? this.#finishes : this.#writes).add({ hold, write })
+  }
+
+  async reread(id: string): ReturnType<Store<Tx>['reread']> {
+    try {
+      const rows = await this.#database.transaction({ isolation: undefined }, async (tx) => {
+        const wait = { text: this.#texts.limitLockWait, values: [String(REREAD_LOCK_WAIT_MS)] }
+        await this.#database.within(tx, wait)
+        return {
+          value: await this.#database.within(tx, { text: this.#texts.reread, values: [id] }),
+        }
+      })
+      return rows[0] && recordOf(rows[0])
+    } catch (error) {
+      throw this.#translate('reading a record again', error)
+    }
+  }
+
+  async heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]> {
+    const rows = await this.#query('renewing leases', this.#texts.heartbeat, [
+      JSON.stringify(holds),
+      leaseMs,
+    ])
+    return rows.map((row) => ({
+      id: text(row, 'id'),
+      owner: text(row, 'owner'),
+      attempt: number(row, 'attempt'),
+    }))
+  }
+
+  async reap(limit: number, graceMs: number): Promise<number> {
+    return (await this.#query('reaping', this.#texts.reap, [limit, graceMs])).length
+  }
+
+  async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {
+    const asked = JSON.stringify(
+      items.map(({ leaseMs, retentionMs, ...claim }) => ({
+        ...claim,
+        lease_ms: leaseMs,
+        retention_ms: retentionMs,
+      })),
+    )
+    const rows = await this.#query('claiming', this.#texts.claim, [asked])
+    const byId = new Map(rows.map((row) => [text(row, 'id'), row]))
+    return items.map(({ id, owner }): ClaimReply => {
+      const row = byId.get(id)
+      if (row === undefined) return { kind: 'nothing' }
+      if (row['answer'] === 'found') return { kind: 'found', record: recordOf(row) }
+      // Two claims of one id in one batch: one row was inserted, and it names its owner. The other looks again.
+      if (row['owner'] !== owner) return { kind: 'nothing' }
+      return { kind: 'inserted', execution: text(row, 'execution') }
+    })
+  }
+
+  async #writeAll(
+    statement: string,
+    items: readonly HeldWrite[],
+    json: (item: HeldWrite) => object,
+  ): Promise<readonly boolean[]> {
+    const rows = await this.#query('recording', statement, [JSON.stringify(items.map(json))])
+    const changed = new Set(rows.map((row) => `${text(row, 'id')} ${number(row, 'attempt')}`))
+    return items.map(({ hold }) => changed.has(`${hold.id} ${hold.attempt}`))
+  }
+
+  #lockFirst({ id, owner, attempt }: Hold): Statement {
+    return { text: this.#texts.lockFirst, values: [id, owner, attempt] }
+  }
+
+  #fence({ id, owner, attempt }: Hold, write: Write): Statement {
+    switch (write.kind) {
+      case 'advance': {
+        const { from, to, stages, leaseMs } = write
+        return {
+          text: this.#texts.fenceAdvance,
+          values: [id, owner, attempt, from, to, stagesText(stages), leaseMs],
+        }
+      }
+      case 'finish': {
+        const { from, outcome, retentionMs } = write
+        const { status, headers, body } = outcome
+        return {
+          text: this.#texts.fenceFinish,
+          values: [
+            id,
+            owner,
+            attempt,
+            from,
+            status,
+            JSON.stringify(headers),
+            body ?? null,
+            retentionMs,
+          ],
+        }
+      }
+      case 'journal':
+      case 'unknown':
+      case 'release':
+        throw new StoreFailedError(
+          `committing with ${write.kind}`,
+          new Error('only a stage or finish has a transaction'),
+        )
+    }
+  }
+
+  async #one(doing: string, statement: string, values: readonly unknown[]) {
+    const [row] = await this.#query(doing, statement, values)
+    return row && recordOf(row)
+  }
+
+  async #query(doing: string, statement: string, values: readonly unknown[]): Promise<Rows> {
+    try {
+      return await this.#database.query({ text: statement, values })
+    } catch (error) {
+      throw this.#translate(doing, error)
+    }
+  }
+
+  /** Errors of Pawl's own statements in autocommit. */
+  #translate(doing: string, error: unknown): unknown {
+    if (PawlError.is(error)) return error
+    if (
+      error instanceof ConnectError ||
+      error instanceof ConnectionLostError ||
+      error instanceof CommitLostError
+    ) {
+      return new StoreUnavailableError(doing, error.cause)
+    }
+    const failure = this.#dialect.failureOf(error)
+    switch (failure) {
+      case 'unavailable':
+        return new StoreUnavailableError(doing, error)
+      case 'aborted':
+        return new AbortedError(error)
+      case 'not_migrated':
+        return new StoreNotMigratedError(this.#table, 'it, or a column of it, is missing', error)
+      case 'fenced':
+      case 'failed_inside':
+      case 'refused':
+        return new StoreFailedError(doing, error)
+    }
+  }
+
+  /** Errors of a transaction that carries a record's change. */
+  #translateCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
+    if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
+    if (!(error instanceof FromWork) && this.#dialect.failureOf(error) === 'fenced')
+      return new LeaseLostError(at)
+    return this.#translateUnfenced(error, at)
+  }
+
+  #translateUnfenced(
+    error: unknown,
+    at: { readonly id?: string; readonly step: string } = { step: 'a stage' },
+  ): unknown {
+    if (PawlError.is(error)) return error
+    if (error instanceof ConnectError)
+      return new StoreUnavailableError('opening a transaction', error.cause, at.id)
+    if (error instanceof ConnectionLostError) return new AbortedError(unwrapped(error.cause))
+    if (error instanceof CommitLostError)
+      return new StoreUnavailableError('committing', error.cause)
+    if (error instanceof RolledBackError) return new TransactionFailedInsideError(at, error)
+    const own = unwrapped(error)
+    const failure = this.#dialect.failureOf(own)
+    if (failure === 'aborted') return new AbortedError(own)
+    if (error instanceof FromWork) return own
+    if (failure === 'failed_inside') return new TransactionFailedInsideError(at, own)
+    return this.#translate('committing a stage', own)
+  }
+}
+
+function unwrapped(error: unknown): unknown {
+  return error instanceof FromWork ? error.cause : error
+}
+
+/** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
+async function fromWork<R>(work: () => Promise<R>): Promise<R> {
+  try {
+    return await work()
+  } catch (error) {
+    throw new FromWork(error)
+  }
+}
+
+function changeJson({ hold, write }: HeldWrite): object {
+  const common = { ...hold, point: write.kind === 'finish' ? null : write.from }
+  switch (write.kind) {
+    case 'advance':
+      return {
+        ...common,
+        next_point: write.to,
+        next_state: 'running',
+        stages: stagesText(write.stages),
+        lease_ms: write.leaseMs,
+      }
+    case 'journal':
+      return {
+        ...common,
+        next_point: write.from,
+        next_state: 'running',
+        stages: stagesText(write.stages),
+        lease_ms: write.leaseMs,
+      }
+    case 'unknown':
+      return {
+        ...common,
+        next_point: write.from,
+        next_state: 'unknown',
+        stages: stagesText(write.stages),
+      }
+    case 'release':
+      return { ...common, next_point: write.from, next_state: 'running' }
+    case 'finish':
+      return finishJson({ hold, write })
+  }
+}
+
+function finishJson({ hold, write }: HeldWrite): object {
+  if (write.kind !== 'finish') return changeJson({ hold, write })
+  const { from, outcome, retentionMs } = write
+  const { status, headers, body } = outcome
+  return {
+    ...hold,
+    point: from,
+    status,
+    headers: JSON.stringify(headers),
+    body: body && Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64'),
+    retention_ms: retentionMs,
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * BEGIN, work, COMMIT on one connection that speaks PostgreSQL's protocol, where the driver has no transaction of its
+ * own. What matters is what is known when something breaks: before COMMIT is sent nothing was committed, after that
+ * nobody knows, unless the server said so.
+ */
+import { StoreFailedError } from '../core/errors.ts'
+import {
+  type Closing,
+  CommitLostError,
+  ConnectError,
+  ConnectionLostError,
+  RolledBackError,
+  type Statement,
+} from './database.ts'
+
+/** One connection, out of its pool. */
+export interface WireClient {
+  query(text: string, values?: unknown[]): Promise<{ readonly command: string }>
+}
+
+/** How a transaction is run. */
+export interface WireOptions {
+  readonly isolation: string | undefined
+  /** Statements sent without awaiting each other share a round trip. */
+  readonly pipelined: boolean
+}
+
+/**
+ * Runs a transaction.
+ *
+ * @param destroy - called when the connection must not go back into its pool
+ * @throws as {@link Database.transaction} says
+ */
+export async function wireTransaction<R>(
+  client: WireClient,
+  { isolation, pipelined }: WireOptions,
+  work: () => Promise<Closing<R>>,
+  destroy: () => void,
+): Promise<R> {
+  const begun = client.query(`begin isolation level ${isolation ?? 'read committed'}`)
+  const { value, last } = await rollingBack(client, destroy, async () => {
+    // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
+    if (!pipelined) await opened(begun)
+    begun.catch(() => undefined)
+    const closing = await work()
+    if (pipelined) await begunBehind(begun)
+    return closing
+  })
+  try {
+    await committed(client, last)
+  } catch (error) {
+    if (error instanceof CommitLostError) destroy()
+    throw error
+  }
+  return value
+}
+
+async function opened(begun: Promise<unknown>): Promise<void> {
+  try {
+    await begun
+  } catch (error) {
+    throw new ConnectError(error)
+  }
+}
+
+/** The work went out before BEGIN was answered. Refused alone (a cancel at that instant), it was no transaction. */
+async function begunBehind(begun: Promise<unknown>): Promise<void> {
+  try {
+    await begun
+  } catch (error) {
+    if (!isVerdict(error)) throw error
+    throw new StoreFailedError('beginning a transaction; rows of this stage may have been kept', error)
+  }
+}
+
+async function rollingBack<R>(
+  client: WireClient,
+  destroy: () => void,
+  work: () => Promise<R>,
+): Promise<R> {
+  try {
+    return await work()
+  } catch (error) {
+    try {
+      await client.query('rollback')
+    } catch {
+      destroy()
+      throw error instanceof ConnectError ? error : new ConnectionLostError(error)
+    }
+    throw error
+  }
+}
+
+/** Both at once: on a client that does not pipeline they simply queue. */
+async function committed(client: WireClient, last: Statement | undefined): Promise<void> {
+  const [fence, commit] = await Promise.allSettled([
+    last === undefined ? undefined : client.query(last.text, [...last.values]),
+    client.query('commit'),
+  ])
+  // The server refused the fence: the COMMIT behind it could only roll back, whether we hear of it or not.
+  if (fence.status === 'rejected' && isVerdict(fence.reason)) throw fence.reason
+  if (commit.status === 'rejected') {
+    throw isVerdict(commit.reason) ? commit.reason : new CommitLostError(commit.reason)
+  }
+  if (commit.value.command !== 'COMMIT') throw new RolledBackError()
+  if (fence.status === 'rejected') throw new CommitLostError(fence.reason)
+}
+
+/**
+ * True when the server itself said that the statement failed. FATAL and PANIC are not that: a server that is being
+ * shut down may have committed before it says so; nor is CockroachDB's 40003, "result is ambiguous".
+ */
+function isVerdict(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { severity, code } = error as { severity?: unknown; code?: unknown }
+  return severity === 'ERROR' && code !== '40003'
+}
