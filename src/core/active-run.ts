@@ -90,6 +90,8 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   }
 
   lost(): void {
+    // A heartbeat that crosses a finish finds the record finished: that is no loss, and the fence decides anyway.
+    if (this.response !== undefined || this.#open?.name === FINISHED) return
     this.stop(new LeaseLostError({ ...this.hold, step: this.#open?.name ?? this.recoveryPoint }))
     this.tell({ type: 'lease_lost', step: this.#open?.name ?? this.recoveryPoint })
   }

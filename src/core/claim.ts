@@ -5,7 +5,8 @@
  * Protocol: docs/internals/protocol.md#claim. Conformance 19, 20, 26–29, 32, 35, 38, 44.
  */
 import type { Policy } from './active-run.ts'
-import { ask, backoff, type Engine, failpoint } from './engine.ts'
+import { ask, backoff } from './ask.ts'
+import { type Engine, failpoint } from './engine.ts'
 import { StoreUnavailableError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { idOf } from './identity.ts'

@@ -1,17 +1,8 @@
-/**
- * What every step of the protocol works with: the store, the injected world, the limits. Asks to the store go through
- * here, bounded in time and in number.
- */
-import { StoreUnavailableError } from './errors.ts'
+/** What every step of the protocol works with: the store, the injected world, the limits. */
 import type { PawlEvent } from './events.ts'
 import type { Leases } from './heartbeat.ts'
 import type { Failpoint, FailpointDetail, Runtime } from './runtime.ts'
-import { AbortedError, type Store } from './store.ts'
-
-/** How often a statement that the database aborted, or did not answer, is asked again. */
-export const TRIES_MAX = 5
-const BACKOFF_FIRST_MS = 10
-const BACKOFF_MAX_MS = 500
+import type { Store } from './store.ts'
 
 /** The parts of a running Pawl. */
 export interface Engine<Tx, Isolation extends string> {
@@ -23,79 +14,6 @@ export interface Engine<Tx, Isolation extends string> {
   /** How long one question to the store may take, retries included. */
   readonly storeTimeoutMs: number
   readonly fingerprintSecrets: readonly string[]
-}
-
-type Asking = Pick<Engine<never, never>, 'runtime' | 'storeTimeoutMs'>
-
-/**
- * Asks the store something that is safe to ask again: every claim recognises its own nonce, every change is a
- * compare-and-set.
- *
- * @throws {@link StoreUnavailableError} no answer within `storeTimeoutMs`, or five failures
- */
-export async function ask<R>(
-  engine: Asking,
-  doing: string,
-  question: () => Promise<R>,
-): Promise<R> {
-  const deadline = engine.runtime.now() + engine.storeTimeoutMs
-  for (let tries = 1; ; tries++) {
-    try {
-      return await within(engine, doing, deadline - engine.runtime.now(), question())
-    } catch (error) {
-      if (!mayAskAgain(error)) throw error
-      if (tries >= TRIES_MAX || engine.runtime.now() >= deadline) throw unavailable(doing, error)
-      await backoff(engine.runtime, tries)
-    }
-  }
-}
-
-/** True for what says that nothing was decided: no answer, or an abort. */
-export function mayAskAgain(error: unknown): error is AbortedError | StoreUnavailableError {
-  return error instanceof AbortedError || error instanceof StoreUnavailableError
-}
-
-/** The error a caller meets when asking again did not help. */
-export function unavailable(
-  doing: string,
-  error: AbortedError | StoreUnavailableError,
-): StoreUnavailableError {
-  return error instanceof StoreUnavailableError
-    ? error
-    : new StoreUnavailableError(doing, error.cause)
-}
-
-/**
- * The answer, or {@link StoreUnavailableError} after `ms`. A database that neither answers nor refuses would otherwise
- * hold the client for as long as TCP does.
- */
-export async function within<R>(
-  engine: Asking,
-  doing: string,
-  ms: number,
-  answer: Promise<R>,
-): Promise<R> {
-  const answered = new AbortController()
-  const late = Symbol('late')
-  try {
-    const first = await Promise.race([
-      answer,
-      engine.runtime.sleep(Math.max(0, ms), answered.signal).then((): typeof late => late),
-    ])
-    if (first === late) {
-      answer.catch(() => undefined)
-      throw new StoreUnavailableError(doing)
-    }
-    return first
-  } finally {
-    answered.abort()
-  }
-}
-
-/** Waits before try `tries + 1`: doubling, with full jitter, so that those who collided do not collide again. */
-export async function backoff(runtime: Runtime, tries: number): Promise<void> {
-  const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** tries)
-  await runtime.sleep(ceiling / 2 + (runtime.random() * ceiling) / 2)
 }
 
 /** Passes a failpoint, where the runtime has them. */

@@ -6,7 +6,8 @@
 import { ActiveRun, asCurrent } from './active-run.ts'
 import { call } from './call.ts'
 import { claim, type ClaimRequest } from './claim.ts'
-import { type Engine, failpoint, within } from './engine.ts'
+import { within } from './ask.ts'
+import { type Engine, failpoint } from './engine.ts'
 import { ClosedError, PawlError } from './errors.ts'
 import { finish, finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
@@ -169,6 +170,9 @@ async function fail<Tx, Isolation extends string>(
   throw reason
 }
 
+/** A release is a courtesy; nobody waits long for it. */
+const RELEASE_MAX_MS = 1_000
+
 /** What a client gets when `onError` is `store` and nobody else made a response of the error. */
 const FAILED: Draft = {
   status: 500,
@@ -199,7 +203,7 @@ export async function release<Tx, Isolation extends string>(
   await failpoint(engine, 'release.before', hold)
   try {
     const released = engine.store.write(hold, { kind: 'release', from: run.recoveryPoint })
-    if (!(await within(engine, 'releasing', engine.storeTimeoutMs, released))) return
+    if (!(await within(engine, 'releasing', RELEASE_MAX_MS, released))) return
     run.tell({ type: 'released', recoveryPoint: run.recoveryPoint, error })
   } catch (unanswered) {
     run.tell({ type: 'heartbeat_failed', error: unanswered })

@@ -3,6 +3,7 @@
  * commit holds. It tells a run when its lease is lost; it never decides anything: the fence does.
  * Protocol: docs/internals/protocol.md#heartbeat. Conformance 41.
  */
+import { within } from './ask.ts'
 import type { Hold, Store } from './store.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -75,10 +76,12 @@ export class Leases {
       .map(([leased]) => leased)
     if (renewed.length === 0) return
     try {
-      const lost = await store.heartbeat(
+      const answer = store.heartbeat(
         renewed.map((leased) => leased.hold),
         leaseMs,
       )
+      // Bounded: a connection that neither answers nor breaks must not end all renewals of this process.
+      const lost = await within({ runtime }, 'renewing leases', leaseMs / 3, answer)
       for (const hold of lost) renewed.find((leased) => leased.hold.owner === hold.owner)?.lost()
     } catch (error) {
       for (const leased of renewed) leased.unrenewed(error)

@@ -4,7 +4,7 @@
  * Protocol: docs/internals/protocol.md#unknown-commit. Conformance 43.
  */
 import type { ActiveRun } from './active-run.ts'
-import { ask, backoff, mayAskAgain, TRIES_MAX, unavailable, within } from './engine.ts'
+import { ask, backoff, mayAskAgain, TRIES_MAX, unavailable, within } from './ask.ts'
 import { LeaseLostError } from './errors.ts'
 import { type FoundRecord, stagesText } from './record.ts'
 import type { Write } from './store.ts'

@@ -4,7 +4,8 @@
  * Protocol: docs/internals/protocol.md#stage. Conformance 36, 41–43.
  */
 import type { ActiveRun } from './active-run.ts'
-import { backoff, failpoint, TRIES_MAX } from './engine.ts'
+import { backoff, TRIES_MAX } from './ask.ts'
+import { failpoint } from './engine.ts'
 import { LeaseLostError, StageAbortedError, StoreUnavailableError } from './errors.ts'
 import { invariant } from './invariant.ts'
 import { jsonResult } from './json.ts'

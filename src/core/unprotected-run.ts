@@ -5,7 +5,10 @@
  */
 import { asCurrent } from './active-run.ts'
 import { timed } from './call.ts'
+import { backoff, TRIES_MAX } from './ask.ts'
 import type { Engine } from './engine.ts'
+import { StageAbortedError } from './errors.ts'
+import { AbortedError } from './store.ts'
 import { downstreamKeyOf } from './identity.ts'
 import { jsonResult } from './json.ts'
 import { responseOf, type WholeResponse } from './outcome.ts'
@@ -28,9 +31,20 @@ export async function executeUnprotected<Tx, Isolation extends string>(
   let recoveryPoint = STARTED
   let response: WholeResponse | undefined
   const transaction = async <R>(
+    step: string,
     work: (tx: Tx) => Promise<R>,
     options: StageOptions<Isolation>,
-  ): Promise<R> => await engine.store.transaction({ isolation: options.isolation }, work)
+  ): Promise<R> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await engine.store.transaction({ isolation: options.isolation }, work)
+      } catch (error) {
+        if (!(error instanceof AbortedError)) throw error
+        if (tries >= TRIES_MAX) throw new StageAbortedError({ step, tries }, error.cause)
+        await backoff(engine.runtime, tries)
+      }
+    }
+  }
   const run: Run<Tx, Isolation> = {
     id: `ikey_none_${once}`,
     key: undefined,
@@ -48,7 +62,11 @@ export async function executeUnprotected<Tx, Isolation extends string>(
       work: (tx: Tx) => unknown,
       options: StageOptions<Isolation> = {},
     ): Promise<T> => {
-      const { value } = await transaction(async (tx) => jsonResult(name, await work(tx)), options)
+      const { value } = await transaction(
+        name,
+        async (tx) => jsonResult(name, await work(tx)),
+        options,
+      )
       recoveryPoint = name
       return value as T
     },
@@ -70,7 +88,7 @@ export async function executeUnprotected<Tx, Isolation extends string>(
       return jsonResult(name, answer).value as T
     },
     finish: async (work, options = {}): Promise<Finished> => {
-      response = await transaction(async (tx) => responseOf(await work(tx)), options)
+      response = await transaction(FINISHED, async (tx) => responseOf(await work(tx)), options)
       recoveryPoint = FINISHED
       return {} as Finished
     },

@@ -4,6 +4,9 @@
  */
 import { StoreUnavailableError } from '../core/errors.ts'
 
+/** So old a statement counts as stuck, and the next ones go past it on another connection. */
+const STUCK_MS = 1_000
+
 interface Waiting<In, Out> {
   readonly item: In
   readonly resolve: (out: Out) => void
@@ -20,6 +23,8 @@ export interface BatchOptions<In, Out> {
   readonly failsTogether: (error: unknown) => boolean
   /** Items in one statement. */
   readonly sizeMax: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
   /** Items that wait; one more is refused, so that a dead database does not fill the memory. */
   readonly waitingMax: number
 }
@@ -28,7 +33,8 @@ export interface BatchOptions<In, Out> {
 export class Batch<In, Out> {
   readonly #options: BatchOptions<In, Out>
   #waiting: Waiting<In, Out>[] = []
-  #inFlight = false
+  #sentAt: number | undefined
+  #turn = 0
 
   constructor(options: BatchOptions<In, Out>) {
     this.#options = options
@@ -44,19 +50,22 @@ export class Batch<In, Out> {
         return
       }
       this.#waiting.push({ item, resolve, reject })
-      if (!this.#inFlight) void this.#drain()
+      if (!this.#busy()) void this.#drain()
     })
   }
 
+  /** A statement is in flight, and may still be answered: behind a dead connection nobody waits for ever. */
+  #busy(): boolean {
+    return this.#sentAt !== undefined && this.#options.now() - this.#sentAt < STUCK_MS
+  }
+
   async #drain(): Promise<void> {
-    this.#inFlight = true
-    try {
-      while (this.#waiting.length > 0) {
-        await this.#send(this.#waiting.splice(0, this.#options.sizeMax))
-      }
-    } finally {
-      this.#inFlight = false
+    const turn = ++this.#turn
+    while (this.#waiting.length > 0 && turn === this.#turn) {
+      this.#sentAt = this.#options.now()
+      await this.#send(this.#waiting.splice(0, this.#options.sizeMax))
     }
+    if (turn === this.#turn) this.#sentAt = undefined
   }
 
   async #send(batch: readonly Waiting<In, Out>[]): Promise<void> {

@@ -3,38 +3,16 @@
  * Claims and autocommit changes are batched; raw driver errors of Pawl's own statements are translated here and go no
  * further. Protocol: docs/internals/protocol.md.
  */
-import {
-  LeaseLostError,
-  PawlError,
-  StoreFailedError,
-  StoreNotMigratedError,
-  StoreUnavailableError,
-  TransactionFailedInsideError,
-} from '../core/errors.ts'
+import { StoreFailedError } from '../core/errors.ts'
 import { stagesText } from '../core/record.ts'
-import {
-  AbortedError,
-  type ClaimInput,
-  type ClaimReply,
-  type CommitOptions,
-  CommitUnknownError,
-  type Hold,
-  type Store,
-  type Write,
-} from '../core/store.ts'
+import type { ClaimInput, ClaimReply, CommitOptions, Hold, Store, Write } from '../core/store.ts'
 import { Batch } from './batch.ts'
-import {
-  CommitLostError,
-  ConnectError,
-  ConnectionLostError,
-  type Database,
-  RolledBackError,
-  type Rows,
-  type Statement,
-} from './database.ts'
+import type { Database, Rows, Statement } from './database.ts'
 import type { Dialect, StatementTexts } from './dialect.ts'
 import { check, migrate } from './migrate.ts'
+import { changeJson, claimJson, finishJson, type HeldWrite } from './payload.ts'
 import { number, recordOf, text } from './rows.ts'
+import { fromWork, Translation } from './translate.ts'
 
 const BATCH_SIZE_MAX = 256
 const WAITING_MAX = 10_000
@@ -45,18 +23,8 @@ const REREAD_LOCK_WAIT_MS = 2_000
 export interface SqlStoreOptions {
   /** The table: `name` or `schema.name`. `'idempotency_key'` by default. */
   readonly table?: string
-}
-
-interface HeldWrite {
-  readonly hold: Hold
-  readonly write: Write
-}
-
-/** A failed statement of an application's own, inside its stage: passes through untouched. */
-class FromWork extends Error {
-  constructor(cause: unknown) {
-    super('thrown by the work of a stage', { cause })
-  }
+  /** The clock by which a statement counts as stuck; for simulation. @internal */
+  readonly now?: () => number
 }
 
 /** A {@link Store} of a database and a dialect. */
@@ -71,6 +39,7 @@ export function sqlStore<Tx, Isolation extends string>(
 class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #database: Database<Tx, Isolation>
   readonly #dialect: Dialect
+  readonly #errors: Translation
   readonly #table: string
   readonly #texts: StatementTexts
   readonly #claims: Batch<ClaimInput, ClaimReply>
@@ -82,6 +51,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     this.#dialect = dialect
     this.#table = dialect.quote(options.table ?? 'idempotency_key')
     this.#texts = dialect.statements(this.#table)
+    this.#errors = new Translation(dialect, this.#table)
     const batch = <In, Out>(
       doing: string,
       run: (items: readonly In[]) => Promise<readonly Out[]>,
@@ -90,6 +60,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         doing,
         run,
         failsTogether: (error) => !(error instanceof StoreFailedError),
+        now: options.now ?? (() => performance.now()),
         sizeMax: BATCH_SIZE_MAX,
         waitingMax: WAITING_MAX,
       })
@@ -106,7 +77,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       await migrate({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw this.#translate('migrating', error)
+      throw this.#errors.ofStatement('migrating', error)
     }
   }
 
@@ -114,7 +85,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       return await check({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw this.#translate('checking', error)
+      throw this.#errors.ofStatement('checking', error)
     }
   }
 
@@ -169,7 +140,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         return { value }
       })
     } catch (error) {
-      throw this.#translateCommit(error, { ...hold, step })
+      throw this.#errors.ofCommit(error, { ...hold, step })
     }
   }
 
@@ -182,7 +153,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         value: await fromWork(() => work(tx)),
       }))
     } catch (error) {
-      throw this.#translateUnfenced(error)
+      throw this.#errors.ofTransaction(error, { step: 'a stage' })
     }
   }
 
@@ -201,7 +172,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       })
       return rows[0] && recordOf(rows[0])
     } catch (error) {
-      throw this.#translate('reading a record again', error)
+      throw this.#errors.ofStatement('reading a record again', error)
     }
   }
 
@@ -222,13 +193,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {
-    const asked = JSON.stringify(
-      items.map(({ leaseMs, retentionMs, ...claim }) => ({
-        ...claim,
-        lease_ms: leaseMs,
-        retention_ms: retentionMs,
-      })),
-    )
+    const asked = JSON.stringify(items.map(claimJson))
     const rows = await this.#query('claiming', this.#texts.claim, [asked])
     const byId = new Map(rows.map((row) => [text(row, 'id'), row]))
     return items.map(({ id, owner }): ClaimReply => {
@@ -300,119 +265,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       return await this.#database.query({ text: statement, values })
     } catch (error) {
-      throw this.#translate(doing, error)
+      throw this.#errors.ofStatement(doing, error)
     }
-  }
-
-  /** Errors of Pawl's own statements in autocommit. */
-  #translate(doing: string, error: unknown): unknown {
-    if (PawlError.is(error)) return error
-    if (
-      error instanceof ConnectError ||
-      error instanceof ConnectionLostError ||
-      error instanceof CommitLostError
-    ) {
-      return new StoreUnavailableError(doing, error.cause)
-    }
-    const failure = this.#dialect.failureOf(error)
-    switch (failure) {
-      case 'unavailable':
-        return new StoreUnavailableError(doing, error)
-      case 'aborted':
-        return new AbortedError(error)
-      case 'not_migrated':
-        return new StoreNotMigratedError(this.#table, 'it, or a column of it, is missing', error)
-      case 'fenced':
-      case 'failed_inside':
-      case 'refused':
-        return new StoreFailedError(doing, error)
-    }
-  }
-
-  /** Errors of a transaction that carries a record's change. */
-  #translateCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
-    if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
-    if (!(error instanceof FromWork) && this.#dialect.failureOf(error) === 'fenced')
-      return new LeaseLostError(at)
-    return this.#translateUnfenced(error, at)
-  }
-
-  #translateUnfenced(
-    error: unknown,
-    at: { readonly id?: string; readonly step: string } = { step: 'a stage' },
-  ): unknown {
-    if (PawlError.is(error)) return error
-    if (error instanceof ConnectError)
-      return new StoreUnavailableError('opening a transaction', error.cause, at.id)
-    if (error instanceof ConnectionLostError) return new AbortedError(unwrapped(error.cause))
-    if (error instanceof CommitLostError)
-      return new StoreUnavailableError('committing', error.cause)
-    if (error instanceof RolledBackError) return new TransactionFailedInsideError(at, error)
-    const own = unwrapped(error)
-    const failure = this.#dialect.failureOf(own)
-    if (failure === 'aborted') return new AbortedError(own)
-    if (error instanceof FromWork) return own
-    if (failure === 'failed_inside') return new TransactionFailedInsideError(at, own)
-    return this.#translate('committing a stage', own)
-  }
-}
-
-function unwrapped(error: unknown): unknown {
-  return error instanceof FromWork ? error.cause : error
-}
-
-/** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
-async function fromWork<R>(work: () => Promise<R>): Promise<R> {
-  try {
-    return await work()
-  } catch (error) {
-    throw new FromWork(error)
-  }
-}
-
-function changeJson({ hold, write }: HeldWrite): object {
-  const common = { ...hold, point: write.kind === 'finish' ? null : write.from }
-  switch (write.kind) {
-    case 'advance':
-      return {
-        ...common,
-        next_point: write.to,
-        next_state: 'running',
-        stages: stagesText(write.stages),
-        lease_ms: write.leaseMs,
-      }
-    case 'journal':
-      return {
-        ...common,
-        next_point: write.from,
-        next_state: 'running',
-        stages: stagesText(write.stages),
-        lease_ms: write.leaseMs,
-      }
-    case 'unknown':
-      return {
-        ...common,
-        next_point: write.from,
-        next_state: 'unknown',
-        stages: stagesText(write.stages),
-      }
-    case 'release':
-      return { ...common, next_point: write.from, next_state: 'running' }
-    case 'finish':
-      return finishJson({ hold, write })
-  }
-}
-
-function finishJson({ hold, write }: HeldWrite): object {
-  if (write.kind !== 'finish') return changeJson({ hold, write })
-  const { from, outcome, retentionMs } = write
-  const { status, headers, body } = outcome
-  return {
-    ...hold,
-    point: from,
-    status,
-    headers: JSON.stringify(headers),
-    body: body && Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64'),
-    retention_ms: retentionMs,
   }
 }

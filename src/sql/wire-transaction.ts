@@ -69,7 +69,10 @@ async function begunBehind(begun: Promise<unknown>): Promise<void> {
     await begun
   } catch (error) {
     if (!isVerdict(error)) throw error
-    throw new StoreFailedError('beginning a transaction; rows of this stage may have been kept', error)
+    throw new StoreFailedError(
+      'beginning a transaction; rows of this stage may have been kept',
+      error,
+    )
   }
 }
 

@@ -1,0 +1,94 @@
+/**
+ * From what a database threw to what the core knows. Pawl's own statements never let a raw driver error through; what
+ * the application's statements threw inside its stage is the application's, and passes as the same object, unless it
+ * says that the whole transaction may be tried again.
+ */
+import {
+  LeaseLostError,
+  PawlError,
+  StoreFailedError,
+  StoreNotMigratedError,
+  StoreUnavailableError,
+  TransactionFailedInsideError,
+} from '../core/errors.ts'
+import { AbortedError, CommitUnknownError, type Hold } from '../core/store.ts'
+import { CommitLostError, ConnectError, ConnectionLostError, RolledBackError } from './database.ts'
+import type { Dialect } from './dialect.ts'
+
+/** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
+class FromWork extends Error {
+  constructor(cause: unknown) {
+    super('thrown by the work of a stage', { cause })
+  }
+}
+
+/** Runs the application's part of a transaction. */
+export async function fromWork<R>(work: () => Promise<R>): Promise<R> {
+  try {
+    return await work()
+  } catch (error) {
+    throw new FromWork(error)
+  }
+}
+
+/** The meaning of the errors of one store. */
+export class Translation {
+  readonly #dialect: Dialect
+  readonly #table: string
+
+  constructor(dialect: Dialect, table: string) {
+    this.#dialect = dialect
+    this.#table = table
+  }
+
+  /** Of Pawl's own statements. */
+  ofStatement(doing: string, error: unknown): unknown {
+    if (PawlError.is(error)) return error
+    if (
+      error instanceof ConnectError ||
+      error instanceof ConnectionLostError ||
+      error instanceof CommitLostError
+    ) {
+      return new StoreUnavailableError(doing, error.cause)
+    }
+    switch (this.#dialect.failureOf(error)) {
+      case 'unavailable':
+        return new StoreUnavailableError(doing, error)
+      case 'aborted':
+        return new AbortedError(error)
+      case 'not_migrated':
+        return new StoreNotMigratedError(this.#table, 'it, or a column of it, is missing', error)
+      case 'fenced':
+      case 'failed_inside':
+      case 'refused':
+        return new StoreFailedError(doing, error)
+    }
+  }
+
+  /** Of a transaction that carries a record's change. */
+  ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
+    if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
+    const ours = !(error instanceof FromWork)
+    if (ours && this.#dialect.failureOf(error) === 'fenced') return new LeaseLostError(at)
+    return this.ofTransaction(error, at)
+  }
+
+  /** Of a transaction without a record. */
+  ofTransaction(error: unknown, at: { readonly id?: string; readonly step: string }): unknown {
+    if (PawlError.is(error)) return error
+    if (error instanceof ConnectionLostError) return new AbortedError(unwrapped(error.cause))
+    if (error instanceof RolledBackError) return new TransactionFailedInsideError(at, error)
+    if (error instanceof FromWork) {
+      const own = error.cause
+      return this.#dialect.failureOf(own) === 'aborted' ? new AbortedError(own) : own
+    }
+    if (this.#dialect.failureOf(error) === 'failed_inside') {
+      return new TransactionFailedInsideError(at, error)
+    }
+    return this.ofStatement(`committing "${at.step}"`, error)
+  }
+}
+
+function unwrapped(error: unknown): unknown {
+  return error instanceof FromWork ? error.cause : error
+}
