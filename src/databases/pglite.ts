@@ -13,28 +13,23 @@ interface PGliteQueries {
 }
 
 /** What Pawl calls on a PGlite. @electric-sql/pglite ≥ 0.3; the package itself is never imported. */
-export interface PGliteLike extends PGliteQueries {
-  transaction<R>(work: (tx: never) => Promise<R>): Promise<R>
+export interface PGliteLike<Tx> extends PGliteQueries {
+  transaction<R>(work: (tx: Tx) => Promise<R>): Promise<R>
 }
-
-/** The transaction type of a PGlite. */
-export type PGliteTransactionOf<Db extends PGliteLike> = Parameters<
-  Parameters<Db['transaction']>[0]
->[0]
 
 /**
  * Keeps records in an embedded PostgreSQL.
  *
  * @throws {@link ConfigError} the name of the table cannot be used
  */
-export function pgliteStore<Db extends PGliteLike>(
-  db: Db,
+export function pgliteStore<Tx extends PGliteQueries>(
+  db: PGliteLike<Tx>,
   options: SqlStoreOptions = {},
-): Store<PGliteTransactionOf<Db>, PostgresIsolation> {
-  return sqlStore(databaseOf<PGliteTransactionOf<Db>>(db), postgres, options)
+): Store<Tx, PostgresIsolation> {
+  return sqlStore(databaseOf(db), postgres, options)
 }
 
-function databaseOf<Tx>(db: PGliteLike): Database<Tx, PostgresIsolation> {
+function databaseOf<Tx extends PGliteQueries>(db: PGliteLike<Tx>): Database<Tx, PostgresIsolation> {
   const query = async (
     on: PGliteQueries,
     text: string,
@@ -43,9 +38,9 @@ function databaseOf<Tx>(db: PGliteLike): Database<Tx, PostgresIsolation> {
   return {
     pipelined: false,
     query: ({ text, values }) => query(db, text, values),
-    within: (tx, { text, values }) => query(tx as PGliteQueries, text, values),
+    within: (tx, { text, values }) => query(tx, text, values),
     transaction: async ({ isolation }, work) =>
-      await db.transaction(async (tx: never) => {
+      await db.transaction(async (tx) => {
         if (isolation !== undefined)
           await query(tx, `set transaction isolation level ${isolation}`, [])
         const { value } = await work(tx)
