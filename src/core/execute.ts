@@ -14,8 +14,9 @@ import { type Draft, type Outcome, responseOf, type WholeResponse } from './outc
 import type { Finished, HandlerResult, Run } from './run.ts'
 import { stage } from './stage.ts'
 
-/** A draft whose body must not be stored: a stream, or a response that grew over the limit while it was captured. */
+/** A response that was captured on its way out. */
 export interface CapturedDraft extends Draft {
+  /** False for a body that must not be stored: a stream, or one that grew over the limit. */
   readonly keepBody?: boolean
 }
 
@@ -140,7 +141,7 @@ async function conclude<Tx, Isolation extends string>(
   if (run.response !== undefined)
     return { kind: 'finished', id, response: run.response, stored: true }
   const draft = (result ?? {}) as CapturedDraft
-  const response = responseOf(draft)
+  const response = responseOf(draft, draft.keepBody === undefined)
   const unfinished = run.ahead !== undefined && response.status >= 400
   if (unfinished || (response.status >= 500 && run.start.policy.onError === 'resume')) {
     await release(run, undefined)

@@ -54,11 +54,11 @@ export function jsonResult(step: string, value: unknown): JsonResult {
   if (value === undefined) return { text: undefined, value: undefined }
   let text: string | undefined
   try {
-    text = JSON.stringify(value, function (this: unknown, member: string, seen: unknown): unknown {
-      const lost = whyLost(seen)
-      if (lost !== undefined)
-        throw new ResultNotJsonError(step, member === '' ? 'it' : `member "${member}"`, lost)
-      return seen
+    text = JSON.stringify(value, function (this: Record<string, unknown>, member, seen: unknown) {
+      // The member itself too, not only what its toJSON made of it: a Buffer becomes an object of numbers.
+      const lost = whyLost(seen) ?? whyLost(this[member])
+      if (lost === undefined) return seen
+      throw new ResultNotJsonError(step, member === '' ? 'it' : `member "${member}"`, lost)
     })
   } catch (error) {
     if (error instanceof ResultNotJsonError) throw error

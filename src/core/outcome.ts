@@ -81,9 +81,10 @@ const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /**
  * The whole response of a draft.
  *
+ * @param typed - false for a response that was captured or stored: what it says of its type stands, also nothing
  * @throws {@link ConfigError} a status, header or body that cannot be sent
  */
-export function responseOf(draft: Draft): WholeResponse {
+export function responseOf(draft: Draft, typed = true): WholeResponse {
   const headers = headersOf(draft.headers)
   const { bytes, contentType } = bytesOf(draft.body)
   const status = draft.status ?? (bytes.length === 0 ? 204 : 200)
@@ -97,7 +98,7 @@ export function responseOf(draft: Draft): WholeResponse {
       `response body: status ${status} has none; leave the body out or use another status.`,
     )
   }
-  if (contentType !== undefined && !headers.some(([name]) => name === 'content-type')) {
+  if (typed && contentType !== undefined && !headers.some(([name]) => name === 'content-type')) {
     headers.push(['content-type', contentType])
   }
   return { status, headers, body: bytes }
