@@ -32,7 +32,7 @@ export async function finish<Tx, Isolation extends string>(
       await failpoint(engine, 'finish.work.after', hold)
       return { value, write: finishing(run, outcome(run, value)) }
     })
-    await finished(run, response)
+    await finished(run, response, true)
   })
   return proof
 }
@@ -51,17 +51,18 @@ export async function finishAlone<Tx, Isolation extends string>(
   }
   const kept = outcome(run, response)
   await write(run, FINISHED, finishing(run, keepBody ? kept : { ...kept, body: undefined }))
-  await finished(run, response)
+  await finished(run, response, keepBody)
 }
 
 async function finished<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
   response: WholeResponse,
+  keepBody: boolean,
 ): Promise<void> {
   invariant(run.response === undefined, 'a run is finished once', { id: run.hold.id })
   run.response = response
   run.recoveryPoint = FINISHED
-  const bodyStored = response.body.length <= run.start.policy.responseMax
+  const bodyStored = keepBody && response.body.length <= run.start.policy.responseMax
   run.tell({ type: 'finished', status: response.status, bodyStored })
   await failpoint(run.engine, 'finish.commit.after', run.hold)
 }

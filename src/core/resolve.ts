@@ -6,28 +6,30 @@
 import type { ActiveRun } from './active-run.ts'
 import { ask, backoff, mayAskAgain, TRIES_MAX, unavailable, within } from './ask.ts'
 import { LeaseLostError } from './errors.ts'
-import { type FoundRecord, stagesText } from './record.ts'
+import type { Outcome } from './outcome.ts'
+import { type FoundRecord, type Stages, stagesText } from './record.ts'
 import type { Write } from './store.ts'
 
 /**
- * Whether `write` is in the record.
+ * Which of the writes that were sent without being acknowledged is in the record; undefined: none of them.
+ * Several, because a commit that had not landed when it was looked for may still land while its stage is tried again.
  *
- * @throws {@link LeaseLostError} another attempt holds the record now; whether the write landed is its business
+ * @throws {@link LeaseLostError} another attempt holds the record now; whether a write landed is its business
  * @throws {@link StoreUnavailableError} still no answer: the lease stays, and the same request may be sent again
  */
-export async function landed<Tx, Isolation extends string>(
+export async function landed<Tx, Isolation extends string, W extends { readonly write: Write }>(
   run: ActiveRun<Tx, Isolation>,
   step: string,
-  write: Write,
-): Promise<boolean> {
+  sent: readonly W[],
+): Promise<W | undefined> {
   run.tell({ type: 'commit_unknown', step })
   const record = await ask(run.engine, `finding out whether "${step}" was committed`, () =>
     run.engine.store.reread(run.hold.id),
   )
   if (record === undefined || record.attempt !== run.hold.attempt) throw run.stop(lost(run, step))
-  const there = isIn(record, write)
-  if (!there && record.owner !== run.hold.owner) throw run.stop(lost(run, step))
-  run.tell({ type: 'commit_resolved', step, landed: there })
+  const there = sent.find(({ write }) => isIn(record, write))
+  if (there === undefined && record.owner !== run.hold.owner) throw run.stop(lost(run, step))
+  run.tell({ type: 'commit_resolved', step, landed: there !== undefined })
   return there
 }
 
@@ -51,7 +53,7 @@ export async function write<Tx, Isolation extends string>(
     try {
       const answer = engine.store.write(hold, change)
       if (await within(engine, doing, deadline - engine.runtime.now(), answer)) return
-      if (uncertain && (await landed(run, step, change))) return
+      if (uncertain && (await landed(run, step, [{ write: change }])) !== undefined) return
       throw run.stop(lost(run, step))
     } catch (error) {
       if (!mayAskAgain(error)) throw error
@@ -74,17 +76,28 @@ export function lost<Tx, Isolation extends string>(
 function isIn(record: FoundRecord, write: Write): boolean {
   switch (write.kind) {
     case 'advance':
-      return record.recoveryPoint === write.to
+      return record.recoveryPoint === write.to && sameStages(record, write.stages)
     case 'journal':
-      return (
-        record.recoveryPoint === write.from &&
-        stagesText(record.stages) === stagesText(write.stages)
-      )
+      return record.recoveryPoint === write.from && sameStages(record, write.stages)
     case 'finish':
-      return record.state === 'finished'
+      return record.outcome !== undefined && sameOutcome(record.outcome, write.outcome)
     case 'unknown':
       return record.state === 'unknown'
     case 'release':
       return record.owner === undefined
   }
+}
+
+function sameStages(record: FoundRecord, stages: Stages): boolean {
+  return stagesText(record.stages) === stagesText(stages)
+}
+
+function sameOutcome(a: Outcome, b: Outcome): boolean {
+  const bytes = (body: Uint8Array | undefined): string | undefined =>
+    body && Buffer.from(body).toString('latin1')
+  return (
+    a.status === b.status &&
+    JSON.stringify(a.headers) === JSON.stringify(b.headers) &&
+    bytes(a.body) === bytes(b.body)
+  )
 }

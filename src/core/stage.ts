@@ -4,15 +4,15 @@
  * Protocol: docs/internals/protocol.md#stage. Conformance 36, 41–43.
  */
 import type { ActiveRun } from './active-run.ts'
-import { backoff, TRIES_MAX } from './ask.ts'
+import { backoff, mayAskAgain, TRIES_MAX } from './ask.ts'
 import { failpoint } from './engine.ts'
 import { LeaseLostError, StageAbortedError, StoreUnavailableError } from './errors.ts'
 import { invariant } from './invariant.ts'
 import { jsonResult } from './json.ts'
-import type { Step } from './record.ts'
+import { FINISHED, type Step } from './record.ts'
 import { landed, lost } from './resolve.ts'
 import type { StageOptions } from './run.ts'
-import { AbortedError, CommitUnknownError, type Write } from './store.ts'
+import { type CommitOptions, CommitUnknownError, type Write } from './store.ts'
 
 /** Runs a stage, or returns the result that an earlier attempt committed. */
 export async function stage<Tx, Isolation extends string>(
@@ -47,9 +47,15 @@ export async function stage<Tx, Isolation extends string>(
   })
 }
 
+/** A commit that was planned: what the step is worth, and what it writes. */
+interface Planned<R> {
+  readonly value: R
+  readonly write: Write
+}
+
 /**
- * Commits a step's transaction: again after a definite abort, and once more after an unknown commit that turned out
- * not to have landed; never after one that did.
+ * Commits a step's transaction: again after a definite abort, and after an unknown commit that turned out not to have
+ * landed; never after one that did.
  *
  * @throws {@link StageAbortedError} aborted five times, nothing committed
  * @throws {@link LeaseLostError} fenced, rows rolled back
@@ -58,48 +64,63 @@ export async function commitStep<Tx, Isolation extends string, R>(
   run: ActiveRun<Tx, Isolation>,
   step: string,
   options: StageOptions<Isolation>,
-  work: (tx: Tx) => Promise<{ readonly value: R; readonly write: Write }>,
+  work: (tx: Tx) => Promise<Planned<R>>,
 ): Promise<R> {
-  const { engine, hold } = run
-  const fence = step === 'finished' ? 'finish.fence.after' : 'stage.fence.after'
+  const unacknowledged: Planned<R>[] = []
   for (let tries = 1; ; tries++) {
-    let planned: { readonly value: R; readonly write: Write } | undefined
     if (run.stopped !== undefined) throw run.stopped
+    let planned: Planned<R> | undefined
     try {
-      const value = await engine.store.commit(
-        hold,
-        {
-          isolation: options.isolation,
-          ...(engine.runtime.failpoint && {
-            fenced: () => failpoint(engine, fence, { ...hold, step }),
-          }),
-        },
+      const value = await run.engine.store.commit(
+        run.hold,
+        commitOptions(run, step, options),
         async (tx) => {
           planned = undefined
           planned = await work(tx)
           return planned
         },
       )
-      if (step !== 'finished') run.tell({ type: 'stage_committed', step, tries })
+      if (step !== FINISHED) run.tell({ type: 'stage_committed', step, tries })
       return value
     } catch (error) {
-      if (error instanceof LeaseLostError) throw run.stop(lost(run, step))
       if (error instanceof CommitUnknownError) {
         invariant(planned !== undefined, 'COMMIT is sent only after the work is done', {
-          id: hold.id,
+          id: run.hold.id,
         })
-        if (await landed(run, step, planned.write)) return planned.value
-      } else if (!isDefinite(error)) throw error
-      if (tries >= TRIES_MAX) {
-        if (error instanceof StoreUnavailableError) throw error
-        throw new StageAbortedError({ id: hold.id, step, tries }, error.cause)
+        unacknowledged.push(planned)
+      } else if (error instanceof LeaseLostError) {
+        // What fenced us off may be our own commit, landed after we had looked for it.
+        if (unacknowledged.length === 0) throw run.stop(lost(run, step))
+      } else if (!mayAskAgain(error)) throw error
+      if (unacknowledged.length > 0) {
+        const there = await landed(run, step, unacknowledged)
+        if (there !== undefined) return there.value
       }
+      if (tries >= TRIES_MAX) throw givenUp(run, step, tries, error)
       run.tell({ type: 'aborted', step, tries })
-      await backoff(engine.runtime, tries)
+      await backoff(run.engine.runtime, tries)
     }
   }
 }
 
-function isDefinite(error: unknown): error is AbortedError | StoreUnavailableError {
-  return error instanceof AbortedError || error instanceof StoreUnavailableError
+function commitOptions<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  step: string,
+  { isolation }: StageOptions<Isolation>,
+): CommitOptions<Isolation> {
+  const { engine, hold } = run
+  if (engine.runtime.failpoint === undefined) return { isolation }
+  const fence = step === FINISHED ? 'finish.fence.after' : 'stage.fence.after'
+  return { isolation, fenced: () => failpoint(engine, fence, { ...hold, step }) }
+}
+
+function givenUp<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  step: string,
+  tries: number,
+  error: unknown,
+): unknown {
+  if (error instanceof StoreUnavailableError || error instanceof LeaseLostError) return error
+  const cause = error instanceof Error ? error.cause : error
+  return new StageAbortedError({ id: run.hold.id, step, tries }, cause)
 }

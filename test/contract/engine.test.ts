@@ -359,6 +359,32 @@ describe.each(STORES)('%s', (_, open) => {
       expect(await effects()).toEqual(['a'])
     })
 
+    test('of a commit that lands only after it was looked for: its own result is the one returned', async () => {
+      let calls = 0
+      const commit: Store<Queries>['commit'] = async (hold, options, work) => {
+        if (++calls !== 1) {
+          if (calls === 2) await late()
+          return await under.store.commit(hold, options as never, work)
+        }
+        const first = await under.store
+          .transaction({ isolation: undefined }, async (tx) => {
+            const planned = await work(tx)
+            throw Object.assign(new Error('rolled back'), { planned })
+          })
+          .catch((error: { planned: Awaited<ReturnType<typeof work>> }) => error.planned)
+        late = () =>
+          under.store.commit(hold, { isolation: undefined }, () => Promise.resolve(first))
+        throw new CommitUnknownError('cut')
+      }
+      let late = (): Promise<unknown> => Promise.resolve()
+      const { idempotency, request } = setup({ commit })
+      let tries = 0
+      const result = await idempotency.run(request, async (_, run) => {
+        return { body: await run.stage('a', () => ({ try: ++tries })) }
+      })
+      expect([body(result), tries]).toEqual(['{"try":1}', 2])
+    })
+
     test('of a call’s record and of a lone finish: they are looked for before they count as fenced', async () => {
       const write = lostAck(
         under.store.write.bind(under.store),
