@@ -79,7 +79,7 @@ export async function within<R>(
     }
     return first
   } finally {
-    answered.abort()
+    answered.abort('answered') // A reason of our own: the default one is an error with a stack trace.
   }
 }
 

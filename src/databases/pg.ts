@@ -1,84 +1,82 @@
 /**
  * `pawl/pg`: node-postgres. `tx` is the pool's own client, inside an open transaction.
- * A pool made with `pipeline: true` (pg 8.23) sends BEGIN with the first statement and the fence with COMMIT (ADR 0011).
+ * A pool made with `pipeline: true` (pg 8.23) sends BEGIN with the first statement, the fence with COMMIT: ADR 0011.
  * @module
  */
 import type { Store } from '../core/store.ts'
-import { ConnectError, type Database, type Rows } from '../sql/database.ts'
+import { ConnectError, type Database, type Rows, type Statement } from '../sql/database.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
+import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { wireTransaction } from '../sql/wire-transaction.ts'
 
-interface PgResult {
-  readonly rows: unknown[]
-  readonly command: string
-}
-
 /** What Pawl calls on a client of a pool. */
-export interface PgClientLike {
-  query(text: string, values?: unknown[]): Promise<PgResult>
+export interface PgClientLike extends WireQueries {
   release(destroy?: boolean): void
   on(event: 'error', listener: () => void): unknown
   off(event: 'error', listener: () => void): unknown
 }
 
 /** What Pawl calls on a pool. pg ≥ 8.11; the package itself is never imported. */
-export interface PgPoolLike {
+export interface PgPoolLike extends WireQueries {
   connect(): Promise<PgClientLike>
-  query(text: string, values: unknown[]): Promise<PgResult>
   on(event: 'error', listener: () => void): unknown
   listenerCount(event: 'error'): number
   readonly options: object
 }
 
 /** The client type of a pool: `pg.PoolClient` of a `pg.Pool`. */
-export type PgClientOf<Pool extends PgPoolLike> = Pool['connect'] extends {
-  (): Promise<infer Client>
-  (...callback: never[]): unknown
+export type PgClientOf<Pool extends PgPoolLike> = Pool extends {
+  connect: { (): Promise<infer Client>; (...callback: never[]): unknown }
 }
   ? Client
-  : Awaited<ReturnType<Pool['connect']>>
+  : PgClientLike
+
+/** How Pawl uses a pool. */
+export interface PgStoreOptions extends SqlStoreOptions {
+  /** Named prepared statements. True by default; turns itself off behind a pooler that cannot keep them. */
+  readonly prepare?: boolean
+}
 
 /**
- * Keeps records in PostgreSQL 12 or newer through a node-postgres pool. Only the primary will do. A listener for the
- * pool's idle errors is added where there is none: without one, a database restart ends the process.
+ * Keeps records in PostgreSQL 12 or newer. Only the primary will do. A pool without a listener for its idle errors gets
+ * one: without it, a database restart ends the process.
  *
  * @param pool - a `pg.Pool`; stages take one connection each, everything else shares one
  * @throws {@link ConfigError} the name of the table cannot be used
  */
 export function pgStore<Pool extends PgPoolLike>(
   pool: Pool,
-  options: SqlStoreOptions = {},
+  options: PgStoreOptions = {},
 ): Store<PgClientOf<Pool>, PostgresIsolation> {
-  if (pool.listenerCount('error') === 0) pool.on('error', () => undefined)
-  return sqlStore(databaseOf<PgClientOf<Pool>>(pool), postgres, options)
+  if (pool.listenerCount('error') === 0) pool.on('error', ignore)
+  const prepared = new PreparedStatements(options.prepare ?? true)
+  const store = sqlStore(databaseOf(pool, prepared), postgres, options)
+  return store as Store<unknown, PostgresIsolation> as Store<PgClientOf<Pool>, PostgresIsolation>
 }
 
-function databaseOf<Tx>(pool: PgPoolLike): Database<Tx, PostgresIsolation> {
+const ignore = (): void => undefined
+
+function databaseOf(
+  pool: PgPoolLike,
+  prepared: PreparedStatements,
+): Database<PgClientLike, PostgresIsolation> {
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
   return {
     pipelined,
-    query: async ({ text, values }) => (await pool.query(text, [...values])).rows as Rows,
-    within: async (tx, { text, values }) =>
-      (await (tx as PgClientLike).query(text, [...values])).rows as Rows,
+    query: async (statement) => (await prepared.send(pool, statement)).rows as Rows,
+    within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async ({ isolation }, work) => {
       const client = await pool.connect().catch((error: unknown) => {
         throw new ConnectError(error)
       })
-      const ignore = (): void => undefined
-      client.on('error', ignore) // An idle client that loses its server would end the process otherwise.
-      let broken = false
-      try {
-        return await wireTransaction(
-          client,
-          { isolation, pipelined },
-          () => work(client as Tx),
-          () => (broken = true),
-        )
-      } finally {
+      client.on('error', ignore) // Else a server that goes away between two queries ends the process.
+      const done = (broken: boolean): void => {
         client.off('error', ignore)
         client.release(broken)
       }
+      const connection = { send: (last: Statement) => prepared.send(client, last), done }
+      return await wireTransaction(connection, { isolation, pipelined }, () => work(client))
     },
   }
 }

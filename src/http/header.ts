@@ -33,16 +33,27 @@ export function readKey(lines: readonly string[], rules: HeaderRules): HeaderRea
   const [line, ...more] = lines
   if (line === undefined) return { kind: 'missing' }
   if (more.length > 0) return invalid('the header was sent more than once.')
-  const value = line.replace(/^[ \t]+|[ \t]+$/g, '')
+  const value = trimmed(line)
   if (value === '') return invalid('the header is empty; send a fresh UUID for each request.')
   if (value.startsWith('"')) return quoted(value, rules.keyMax)
-  if (rules.strictHeader) return invalid('expected a quoted string (RFC 9651), like "8e03978e-40d5".')
+  if (rules.strictHeader)
+    return invalid('expected a quoted string (RFC 9651), like "8e03978e-40d5".')
   if (!BARE.test(value)) {
     return invalid(
       'an unquoted key holds printable ASCII without spaces, commas and double quotes; send it once, or quoted.',
     )
   }
   return checked(value, rules.keyMax)
+}
+
+/** Without spaces and tabs at the ends; `trim()` takes more than those, and a pattern is quadratic here. */
+function trimmed(line: string): string {
+  const isBlank = (at: number): boolean => line[at] === ' ' || line[at] === '\t'
+  let from = 0
+  let to = line.length
+  while (isBlank(from)) from++
+  while (to > from && isBlank(to - 1)) to--
+  return line.slice(from, to)
 }
 
 function quoted(value: string, keyMax: number): HeaderReading {

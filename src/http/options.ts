@@ -48,7 +48,7 @@ export interface RouteOptions<Req> extends OperationOptions {
   readonly strictHeader?: boolean
   /** Characters of a key, 1 to 255. 255 by default (Stripe v1). */
   readonly keyMax?: number
-  /** Methods that are protected; others run as if no key was sent. POST and PATCH by default; PUT and DELETE may be added. */
+  /** Methods that are protected; others run as if no key was sent. POST, PATCH by default; PUT, DELETE may be added. */
   readonly methods?: readonly string[]
   /** The status of `payload_mismatch`. 422 by default (draft-07). */
   readonly mismatchStatus?: 400 | 409 | 422
@@ -78,7 +78,9 @@ export interface RouteOptions<Req> extends OperationOptions {
  * @internal
  */
 export interface Route<Req> extends Readonly<
-  Required<Omit<RouteOptions<Req>, keyof OperationOptions | 'fingerprint' | 'rebuild' | 'docs' | 'methods'>>
+  Required<
+    Omit<RouteOptions<Req>, keyof OperationOptions | 'fingerprint' | 'rebuild' | 'docs' | 'methods'>
+  >
 > {
   readonly methods: ReadonlySet<string>
   readonly fingerprint: RouteOptions<Req>['fingerprint']
@@ -166,7 +168,11 @@ function checkScope(scope: unknown): void {
   )
 }
 
-function oneOf<const Value>(name: string, given: Value | undefined, allowed: readonly [Value, ...Value[]]): Value {
+function oneOf<const Value>(
+  name: string,
+  given: Value | undefined,
+  allowed: readonly [Value, ...Value[]],
+): Value {
   if (given === undefined) return allowed[0]
   if (allowed.includes(given)) return given
   throw new ConfigError(

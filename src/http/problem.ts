@@ -70,11 +70,13 @@ const DETAILS: Readonly<Record<ProblemCode, string>> = {
     'someone has to find out. Ask support, and quote operation_ref.',
   response_not_stored:
     'This request was finished before. Its response was too large to keep, and it is not executed again.',
-  store_unavailable: 'Nothing is known to have been lost. Send the same request with the same key again.',
+  store_unavailable:
+    'Nothing is known to have been lost. Send the same request with the same key again.',
   recovery_point_unknown:
     'An earlier attempt was made by another version of this service. Nothing was executed now.',
   call_timeout:
-    'Another system did not answer in time. Send the same request with the same key again: what was done is not repeated.',
+    'Another system did not answer in time. Send the same request with the same key again; stages that were ' +
+    'committed are not repeated.',
 }
 
 /** A problem as a response: never stored, never cached. */

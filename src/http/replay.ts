@@ -29,10 +29,7 @@ export async function replayOf<Req>(
       code: 'response_not_stored',
       docs: route.docs,
       id,
-      headers: [
-        ['idempotent-replayed', 'true'],
-        ...headers.filter(([name]) => name === 'location' || name === 'content-location'),
-      ],
+      headers: headers.filter(([name]) => name === 'location'),
     })
   }
   return marked(responseOf({ status: outcome.status, headers, body: outcome.body }, false))
@@ -41,6 +38,7 @@ export async function replayOf<Req>(
 function marked(response: WholeResponse): WholeResponse {
   const headers: Header[] = [...response.headers, ['idempotent-replayed', 'true']]
   // A shared cache must not serve one caller's replay to another.
-  if (!headers.some(([name]) => name === 'cache-control')) headers.push(['cache-control', 'no-store'])
+  if (!headers.some(([name]) => name === 'cache-control'))
+    headers.push(['cache-control', 'no-store'])
   return { ...response, headers }
 }

@@ -21,6 +21,7 @@ export type Failure =
 /** The statements of the store. `{table}` was replaced by the quoted name. */
 export interface StatementTexts {
   readonly claim: string
+  readonly look: string
   readonly takeOver: string
   readonly stopUnknown: string
   readonly reset: string

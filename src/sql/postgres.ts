@@ -1,7 +1,8 @@
 /**
  * The statements of PostgreSQL 12 and newer, and of what speaks its SQL. Correct at READ COMMITTED by compare-and-set;
  * all time is `clock_timestamp()`, because `now()` stands still while a statement waits for a lock.
- * Batches travel as one JSON parameter: one text for every size of batch, on every driver.
+ * Batches travel as one JSON parameter: one text for every size of batch, on every driver. `= any (array(…))` beside a
+ * join tells the planner that a batch is small, so that it takes the primary key (test/contract/plans).
  * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
  */
 import { ConfigError } from '../core/errors.ts'
@@ -13,11 +14,14 @@ const IDENTIFIER = /^[a-z_][a-z0-9_]{0,49}$/
 /** The isolation levels of PostgreSQL. READ UNCOMMITTED is READ COMMITTED there, so it is not offered. */
 export type PostgresIsolation = 'read committed' | 'repeatable read' | 'serializable'
 
+/** Equal in all attempts of one execution: the instant of the claim, to the microsecond. */
+const EXECUTION = `(extract(epoch from k.created_at) * 1000000)::bigint::text`
+
 /** What every statement reads of a record. Text, so that no driver's parser gets in between. */
 const RECORD = `
   k.id, k.state, k.fingerprint, k.owner, k.attempt, k.recovery_point,
   k.stages::text as stages, k.response_code, k.response_headers::text as response_headers, k.response_body,
-  (extract(epoch from k.created_at) * 1000000)::bigint::text as execution,
+  ${EXECUTION} as execution,
   (k.expires_at < clock_timestamp())::int as expired,
   greatest(0, ceil(extract(epoch from k.locked_until - clock_timestamp()) * 1000))::float8 as lease_left_ms`
 
@@ -26,32 +30,30 @@ const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
 function statements(table: string): StatementTexts {
   return {
     /** in   1 json array of claims
-     *  out  one row a record inserted ('inserted') or already there ('found'); none when an insert was on its way
-     *  plan primary key, twice. An insert that loses writes nothing; rows in id order, so that batches never deadlock */
+     *  out  the ids inserted, each with its owner; a missing id is there already, or an insert of it is on its way
+     *  plan no scan of the table. An insert that loses writes nothing; rows in id order, so that batches never deadlock */
     claim: `
-      with asked as materialized (
-        select *
-          from json_to_recordset($1::text::json) as a(
-            id text, scope text, operation text, key text, fingerprint text, owner text,
-            method text, path text, lease_ms float8, retention_ms float8)
-      ), inserted as (
-        insert into ${table} as k (
-          id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
-          request_method, request_path, created_at, locked_at, locked_until, expires_at)
-        select id, key, scope, operation, fingerprint, owner, 1, 'running', 'started', '{}',
-               method, path, clock_timestamp(), clock_timestamp(),
-               clock_timestamp() + lease_ms * interval '1 millisecond',
-               clock_timestamp() + retention_ms * interval '1 millisecond'
-          from asked
-         order by id
-            on conflict (id) do nothing
-        returning 'inserted' as answer, ${RECORD}
-      )
-      select * from inserted
-       union all
-      select 'found' as answer, ${RECORD}
+      insert into ${table} as k (
+        id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
+        request_method, request_path, created_at, locked_at, locked_until, expires_at)
+      select id, key, scope, operation, fingerprint, owner, 1, 'running', 'started', '{}',
+             method, path, clock_timestamp(), clock_timestamp(),
+             clock_timestamp() + lease_ms * interval '1 millisecond',
+             clock_timestamp() + retention_ms * interval '1 millisecond'
+        from json_to_recordset($1::text::json) as a(
+               id text, scope text, operation text, key text, fingerprint text, owner text,
+               method text, path text, lease_ms float8, retention_ms float8)
+       order by id
+          on conflict (id) do nothing
+      returning k.id, k.owner, ${EXECUTION} as execution`,
+
+    /** in   1 json array of ids
+     *  out  the records that are there, as of now
+     *  plan primary key */
+    look: `
+      select ${RECORD}
         from ${table} k
-       where k.id = any (array(select id from asked))`,
+       where k.id = any (array(select json_array_elements_text($1::text::json)))`,
 
     /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms
      *  out  the record, ours now; no row: not lapsed, not at this attempt, or a commit holds it
@@ -168,7 +170,8 @@ function statements(table: string): StatementTexts {
              locked_at = case when asked.lease_ms is null then null else k.locked_at end,
              locked_until = clock_timestamp() + asked.lease_ms * interval '1 millisecond'
         from asked
-       where k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
+       where k.id = any (array(select id from asked))
+         and k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
          and k.recovery_point = asked.point and k.state = 'running'
       returning k.id, k.attempt`,
 
@@ -191,7 +194,8 @@ function statements(table: string): StatementTexts {
                then clock_timestamp() + asked.retention_ms * interval '1 millisecond'
                else k.expires_at end
         from asked
-       where k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
+       where k.id = any (array(select id from asked))
+         and k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
          and k.recovery_point = asked.point and k.state = 'running'
       returning k.id, k.attempt`,
 
@@ -218,30 +222,31 @@ function statements(table: string): StatementTexts {
         select k.id
           from ${table} k
           join asked on asked.id = k.id and asked.owner = k.owner and asked.attempt = k.attempt
-         where k.state = 'running'
+         where k.id = any (array(select id from asked)) and k.state = 'running'
            for update of k skip locked
       ), renewed as (
         update ${table} k
            set locked_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
           from ours
-         where k.id = ours.id
+         where k.id = any (array(select id from ours)) and k.id = ours.id
       )
       select asked.id, asked.owner, asked.attempt
         from asked
-        left join ${table} k on k.id = asked.id
+        left join ${table} k on k.id = asked.id and k.id = any (array(select id from asked))
        where k.owner is distinct from asked.owner
           or k.attempt is distinct from asked.attempt
           or k.state <> 'running'`,
 
     /** in   1 limit · 2 grace ms
      *  out  the ids deleted
-     *  plan index on expires_at, then primary key. The predicate is checked again in the DELETE: a claim may have taken
+     *  plan index on expires_at (a bare clock_timestamp() is volatile and cannot use it), then primary key. The predicate is checked again in the DELETE: a claim may have taken
      *       the row between the two */
     reap: `
       with expired as (
         select k.id
           from ${table} k
-         where k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond' and k.state = 'finished'
+         where k.expires_at < (select clock_timestamp()) - $2::float8 * interval '1 millisecond'
+           and k.state = 'finished'
          order by k.expires_at
          limit $1
            for update skip locked
@@ -291,6 +296,12 @@ function check(): string {
      where current_setting('default_transaction_read_only') = 'on'`
 }
 
+/**
+ * Serialization failure, deadlock, lock timeout, cancel; and a prepared statement that a pooler has left on another
+ * server connection (26000, 42P05): none of them has done anything.
+ */
+const ABORTED: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '57014', '26000', '42P05'])
+
 /** SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function failureOf(error: unknown): Failure {
   const code = sqlState(error)
@@ -298,7 +309,7 @@ function failureOf(error: unknown): Failure {
   if (code === '22012') return 'fenced'
   if (code === '25P02') return 'failed_inside'
   if (code === '42P01' || code === '42703' || code === '3F000') return 'not_migrated'
-  if (code === '40001' || code === '40P01' || code === '55P03' || code === '57014') return 'aborted'
+  if (ABORTED.has(code)) return 'aborted'
   if (code.startsWith('08') || code.startsWith('57P') || code.startsWith('53')) return 'unavailable'
   if (code === '40003' || code === '25006') return 'unavailable'
   return 'refused'

@@ -194,16 +194,23 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
 
   async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {
     const asked = JSON.stringify(items.map(claimJson))
-    const rows = await this.#query('claiming', this.#texts.claim, [asked])
-    const byId = new Map(rows.map((row) => [text(row, 'id'), row]))
-    return items.map(({ id, owner }): ClaimReply => {
-      const row = byId.get(id)
+    const inserted = byId(await this.#query('claiming', this.#texts.claim, [asked]))
+    // Two claims of one id in one batch: one row was inserted, and it names its owner.
+    const isOurs = ({ id, owner }: ClaimInput): boolean => inserted.get(id)?.['owner'] === owner
+    const lost = items.filter((item) => !isOurs(item))
+    const found = lost.length === 0 ? inserted : await this.#look(lost)
+    return items.map((item): ClaimReply => {
+      const row = isOurs(item) ? inserted.get(item.id) : found.get(item.id)
       if (row === undefined) return { kind: 'nothing' }
-      if (row['answer'] === 'found') return { kind: 'found', record: recordOf(row) }
-      // Two claims of one id in one batch: one row was inserted, and it names its owner. The other looks again.
-      if (row['owner'] !== owner) return { kind: 'nothing' }
-      return { kind: 'inserted', execution: text(row, 'execution') }
+      if (isOurs(item)) return { kind: 'inserted', execution: text(row, 'execution') }
+      return { kind: 'found', record: recordOf(row) }
     })
+  }
+
+  /** A new statement: the one that lost its insert does not see the row that won. */
+  async #look(lost: readonly ClaimInput[]): Promise<ReadonlyMap<string, Rows[number]>> {
+    const ids = JSON.stringify([...new Set(lost.map(({ id }) => id))])
+    return byId(await this.#query('looking at records', this.#texts.look, [ids]))
   }
 
   async #writeAll(
@@ -268,4 +275,8 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       throw this.#errors.ofStatement(doing, error)
     }
   }
+}
+
+function byId(rows: Rows): ReadonlyMap<string, Rows[number]> {
+  return new Map(rows.map((row) => [text(row, 'id'), row]))
 }

@@ -14,8 +14,10 @@ import {
 } from './database.ts'
 
 /** One connection, out of its pool. */
-export interface WireClient {
-  query(text: string, values?: unknown[]): Promise<{ readonly command: string }>
+export interface WireConnection {
+  send(statement: Statement): Promise<{ readonly command: string }>
+  /** It goes back into its pool, or is destroyed when it broke. */
+  done(broken: boolean): void
 }
 
 /** How a transaction is run. */
@@ -26,34 +28,42 @@ export interface WireOptions {
 }
 
 /**
- * Runs a transaction.
+ * Runs a transaction on a connection and gives it back.
  *
- * @param destroy - called when the connection must not go back into its pool
  * @throws as {@link Database.transaction} says
  */
 export async function wireTransaction<R>(
-  client: WireClient,
+  connection: WireConnection,
   { isolation, pipelined }: WireOptions,
   work: () => Promise<Closing<R>>,
-  destroy: () => void,
 ): Promise<R> {
-  const begun = client.query(`begin isolation level ${isolation ?? 'read committed'}`)
-  const { value, last } = await rollingBack(client, destroy, async () => {
-    // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
-    if (!pipelined) await opened(begun)
-    begun.catch(() => undefined)
-    const closing = await work()
-    if (pipelined) await begunBehind(begun)
-    return closing
-  })
+  const { send } = connection
+  let broken = false
   try {
-    await committed(client, last)
+    const begun = send({
+      text: `begin isolation level ${isolation ?? 'read committed'}`,
+      values: [],
+    })
+    const { value, last } = await rollingBack(send, async () => {
+      // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
+      if (!pipelined) await opened(begun)
+      begun.catch(() => undefined)
+      const closing = await work()
+      if (pipelined) await begunBehind(begun)
+      return closing
+    })
+    await committed(send, last)
+    return value
   } catch (error) {
-    if (error instanceof CommitLostError) destroy()
+    broken = BROKEN.some((kind) => error instanceof kind)
     throw error
+  } finally {
+    connection.done(broken)
   }
-  return value
 }
+
+/** After these a connection is never used again: an answer to somebody else's question may still be on it. */
+const BROKEN = [ConnectError, ConnectionLostError, CommitLostError]
 
 async function opened(begun: Promise<unknown>): Promise<void> {
   try {
@@ -76,18 +86,13 @@ async function begunBehind(begun: Promise<unknown>): Promise<void> {
   }
 }
 
-async function rollingBack<R>(
-  client: WireClient,
-  destroy: () => void,
-  work: () => Promise<R>,
-): Promise<R> {
+async function rollingBack<R>(send: WireConnection['send'], work: () => Promise<R>): Promise<R> {
   try {
     return await work()
   } catch (error) {
     try {
-      await client.query('rollback')
+      await send({ text: 'rollback', values: [] })
     } catch {
-      destroy()
       throw error instanceof ConnectError ? error : new ConnectionLostError(error)
     }
     throw error
@@ -95,10 +100,10 @@ async function rollingBack<R>(
 }
 
 /** Both at once: on a client that does not pipeline they simply queue. */
-async function committed(client: WireClient, last: Statement | undefined): Promise<void> {
+async function committed(send: WireConnection['send'], last: Statement | undefined): Promise<void> {
   const [fence, commit] = await Promise.allSettled([
-    last === undefined ? undefined : client.query(last.text, [...last.values]),
-    client.query('commit'),
+    last && send(last),
+    send({ text: 'commit', values: [] }),
   ])
   // The server refused the fence: the COMMIT behind it could only roll back, whether we hear of it or not.
   if (fence.status === 'rejected' && isVerdict(fence.reason)) throw fence.reason

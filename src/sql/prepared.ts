@@ -1,0 +1,61 @@
+/**
+ * Prepared statements of a driver that speaks PostgreSQL's protocol: each is parsed and planned once a connection, which
+ * is half of what a claim or a fence costs (bench/). Behind a pooler that shares server connections between clients
+ * (PgBouncer in transaction mode) they may not be there: the first such answer turns them off.
+ */
+import { createHash } from 'node:crypto'
+import type { Statement } from './database.ts'
+
+/** What a driver is given. */
+export interface WireQuery {
+  readonly text: string
+  readonly values: unknown[]
+  readonly name?: string
+}
+
+/** What a driver answers. */
+export interface WireResult {
+  readonly rows: unknown[]
+  readonly command: string
+}
+
+/** What takes queries: a pool, or one of its clients. */
+export interface WireQueries {
+  query(query: WireQuery): Promise<WireResult>
+}
+
+// invalid_sql_statement_name and duplicate_prepared_statement: the doing of a pooler. Nothing was executed.
+const NOT_THERE = '26000'
+const THERE_ALREADY = '42P05'
+
+/** Names statements after their text, so that one name never means two. */
+export class PreparedStatements {
+  readonly #names = new Map<string, string>()
+  #on: boolean
+
+  constructor(on: boolean) {
+    this.#on = on
+  }
+
+  /** Sends a statement; without values (BEGIN, migrations) it is not worth a name. */
+  async send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
+    const query = { text, values: [...values] }
+    const named = this.#on && values.length > 0
+    try {
+      return await on.query(named ? { ...query, name: this.#nameOf(text) } : query)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === NOT_THERE || code === THERE_ALREADY) this.#on = false
+      throw error
+    }
+  }
+
+  #nameOf(text: string): string {
+    let name = this.#names.get(text)
+    if (name === undefined) {
+      name = `pawl_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+      this.#names.set(text, name)
+    }
+    return name
+  }
+}
