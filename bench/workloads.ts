@@ -1,0 +1,106 @@
+/** The requests that are compared: each inserts one row in its own transaction, with and without protection. */
+import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
+import { Agent, request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import type pg from 'pg'
+import { createIdempotency } from 'pawl'
+import { idempotent } from 'pawl/express'
+import { pgStore } from 'pawl/pg'
+import type { Way } from './slices.ts'
+
+const INSERT = 'insert into bench_ride (destination) values ($1)'
+
+/** The handler the ordinary way: BEGIN, INSERT, COMMIT on one client. */
+export async function insertBare(pool: pg.Pool): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await client.query('begin')
+    await client.query(INSERT, ['Oslo'])
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  } finally {
+    client.release()
+  }
+}
+
+/** Both ways at engine level: no HTTP on either side, so nothing hides the difference. */
+export function engineWays(pool: pg.Pool): readonly [bare: Way, guarded: Way] {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  return [
+    { name: 'handler alone', request: () => insertBare(pool) },
+    {
+      name: 'with Pawl',
+      request: async () => {
+        const request = {
+          operation: 'create-ride',
+          scope: 'bench',
+          key: randomUUID(),
+          input: { to: 'Oslo' },
+        }
+        const result = await idempotency.run(request, (_, run) =>
+          run.finish(async (tx) => {
+            await tx.query(INSERT, ['Oslo'])
+            return { status: 201, body: { to: 'Oslo' } }
+          }),
+        )
+        if (result.kind !== 'finished')
+          throw new Error(`a fresh key was answered with ${result.kind}`)
+      },
+    },
+  ]
+}
+
+/** Both routes in one Express application; the server runs in a process of its own. */
+export function ridesApi(pool: pg.Pool): Promise<Server> {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  const app = express()
+  app.use(express.json())
+  app.post('/bare', async (_request, response) => {
+    await insertBare(pool)
+    response.status(201).json({ to: 'Oslo' })
+  })
+  app.post(
+    '/guarded',
+    idempotent(idempotency, { operation: 'create-ride', scope: 'public' }, (_request, run) =>
+      run.finish(async (tx) => {
+        await tx.query(INSERT, ['Oslo'])
+        return { status: 201, body: { to: 'Oslo' } }
+      }),
+    ),
+  )
+  return new Promise((resolve) => {
+    const server: Server = app.listen(0, '127.0.0.1', () => resolve(server))
+  })
+}
+
+/** Both ways over HTTP, against a running rides API. */
+export function httpWays(port: number): readonly [bare: Way, guarded: Way] {
+  const agent = new Agent({ keepAlive: true })
+  const post = (path: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const headers = { 'content-type': 'application/json', 'idempotency-key': `"${randomUUID()}"` }
+      const request = httpRequest({ agent, host: '127.0.0.1', port, path, method: 'POST', headers })
+      request.on('error', reject)
+      request.on('response', (response) => {
+        response.resume()
+        response.on('end', () => {
+          if (response.statusCode === 201) resolve()
+          else reject(new Error(`${path} answered ${String(response.statusCode)}`))
+        })
+      })
+      request.end('{"to":"Oslo"}')
+    })
+  return [
+    { name: 'Express, route alone', request: () => post('/bare') },
+    { name: 'Express, with Pawl', request: () => post('/guarded') },
+  ]
+}
+
+/** The port a server was given. */
+export function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port
+}
