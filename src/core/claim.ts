@@ -20,6 +20,7 @@ const ROUNDS_MAX = 20
 /** How many rounds a lapsed record may be locked by somebody before it counts as in progress. */
 const LOCKED_ROUNDS_MAX = 3
 const LOCKED_RETRY_MS = 1_000
+const ALIVE_RETRY_MS = 1_000
 const POLL_FIRST_MS = 25
 const POLL_MAX_MS = 500
 
@@ -84,8 +85,10 @@ export async function claim<Tx, Isolation extends string>(
         return claimed(engine, request, input, record.attempt, record.execution, record)
       case 'in_progress': {
         const left = waitUntil - engine.runtime.now()
-        if (left <= 0)
-          return { kind: 'in_progress', id: record.id, retryAfterMs: decision.leaseLeftMs }
+        if (left <= 0) {
+          const retryAfterMs = soonest(engine, decision.leaseLeftMs)
+          return { kind: 'in_progress', id: record.id, retryAfterMs }
+        }
         await engine.runtime.sleep(
           Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)),
         )
@@ -190,6 +193,18 @@ async function claimed<Tx, Isolation extends string>(
     stages,
     resumed,
   }
+}
+
+/**
+ * When to ask again. A lease is renewed every third of its length: one with more than two thirds left belongs to
+ * somebody alive, who may be done any moment; one with less, to somebody who is probably gone, and until it lapses
+ * asking is useless.
+ */
+function soonest<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  leftMs: number,
+): number {
+  return leftMs > (engine.leaseMs * 2) / 3 ? Math.min(leftMs, ALIVE_RETRY_MS) : leftMs
 }
 
 /** Growing, with jitter: a thousand waiters of one key do not ask in step. */

@@ -1,0 +1,39 @@
+/** Runs every example in a process of its own and holds its output against what its comment says it prints. */
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const NOT_EXAMPLES: ReadonlySet<string> = new Set(['run.ts', 'support.ts'])
+const LONGEST_MS = 60_000
+
+const folder = new URL('.', import.meta.url)
+let failed = 0
+for (const name of readdirSync(folder).filter(
+  (file) => file.endsWith('.ts') && !NOT_EXAMPLES.has(file),
+)) {
+  const path = fileURLToPath(new URL(name, folder))
+  const expected = printsOf(readFileSync(path, 'utf8'))
+  const run = spawnSync(process.execPath, ['--import', 'tsx', path], {
+    encoding: 'utf8',
+    timeout: LONGEST_MS,
+  })
+  const isRight = run.status === 0 && expected !== '' && run.stdout.trim() === expected
+  if (!isRight) failed++
+  process.stdout.write(`${isRight ? 'ok    ' : 'FAILED'} ${name}\n`)
+  if (!isRight)
+    process.stdout.write(
+      `expected:\n${expected}\ngot (${String(run.status)}):\n${run.stdout}${run.stderr}\n`,
+    )
+}
+process.exitCode = failed === 0 ? 0 : 1
+
+/** The lines under "prints:" in the first comment. */
+function printsOf(source: string): string {
+  const [, comment = ''] = /\/\*\*([\s\S]*?)\*\//.exec(source) ?? []
+  const [, lines = ''] = /prints:\n([\s\S]*)/.exec(comment) ?? []
+  return lines
+    .split('\n')
+    .map((line) => line.replace(/^ \* ?/, ''))
+    .join('\n')
+    .trim()
+}
