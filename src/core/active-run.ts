@@ -49,7 +49,6 @@ export type Entry = { readonly kind: 'begin' } | { readonly kind: 'recorded'; re
 export class ActiveRun<Tx, Isolation extends string> implements Leased {
   readonly engine: Engine<Tx, Isolation>
   readonly start: ActiveRunStart
-  readonly aborter: AbortController = new AbortController()
   recoveryPoint: string
   stages: Stages
   /** Set by finish, when the outcome is durable. */
@@ -57,6 +56,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   #recorded: readonly (readonly [string, Step])[]
   #open: { readonly name: string; readonly settled: Promise<unknown> } | undefined
   #stopped: PawlError | undefined
+  #aborter: AbortController | undefined
   readonly #used = new Set<string>()
 
   constructor(engine: Engine<Tx, Isolation>, start: ActiveRunStart) {
@@ -72,6 +72,15 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     return this.start.hold
   }
 
+  /** Aborts when this attempt is stopped. Made when somebody asks for it: most handlers do not, and it is not cheap. */
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      this.#aborter = new AbortController()
+      if (this.#stopped !== undefined) this.#aborter.abort(this.#stopped)
+    }
+    return this.#aborter.signal
+  }
+
   /** Why this attempt may not go on; undefined while it may. */
   get stopped(): PawlError | undefined {
     return this.#stopped
@@ -85,7 +94,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   /** Nothing of this attempt is written any more. The first reason stands. */
   stop<E extends PawlError>(reason: E): E {
     this.#stopped ??= reason
-    this.aborter.abort(reason)
+    this.#aborter?.abort(reason)
     return reason
   }
 

@@ -66,25 +66,23 @@ export async function within<R>(
   ms: number,
   answer: Promise<R>,
 ): Promise<R> {
-  const answered = new AbortController()
-  const late = Symbol('late')
-  try {
-    const first = await Promise.race([
-      answer,
-      engine.runtime.sleep(Math.max(0, ms), answered.signal).then((): typeof late => late),
-    ])
-    if (first === late) {
-      answer.catch(() => undefined)
-      throw new StoreUnavailableError(doing)
-    }
-    return first
-  } finally {
-    answered.abort('answered') // A reason of our own: the default one is an error with a stack trace.
-  }
+  return await new Promise((resolve, reject) => {
+    const cancel = engine.runtime.timer(Math.max(0, ms), () => {
+      reject(new StoreUnavailableError(doing))
+    })
+    answer.then(resolve, reject).finally(cancel)
+  })
+}
+
+/** Resolves after `ms` milliseconds. */
+export function sleep(runtime: Runtime, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    runtime.timer(ms, resolve)
+  })
 }
 
 /** Waits before try `tries + 1`: doubling, with full jitter, so that those who collided do not collide again. */
 export async function backoff(runtime: Runtime, tries: number): Promise<void> {
   const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** tries)
-  await runtime.sleep(ceiling / 2 + (runtime.random() * ceiling) / 2)
+  await sleep(runtime, ceiling / 2 + (runtime.random() * ceiling) / 2)
 }

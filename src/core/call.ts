@@ -64,7 +64,7 @@ async function send<Tx, Isolation extends string>(
     run.engine.runtime,
     { id, step: name },
     idempotencyKey,
-    run.aborter.signal,
+    run.signal,
     work,
     options,
   )
@@ -116,21 +116,16 @@ export async function timed(
     min: 1,
     max: TIMEOUT_MAX_MS,
   })
-  const answered = new AbortController()
   const late = new AbortController()
-  const timeout = runtime.sleep(timeoutMs, answered.signal).then(() => {
-    if (answered.signal.aborted) return
-    const error = new CallTimeoutError({ ...at, timeoutMs })
-    late.abort(error)
-    throw error
+  return await new Promise((resolve, reject) => {
+    const cancel = runtime.timer(timeoutMs, () => {
+      const error = new CallTimeoutError({ ...at, timeoutMs })
+      late.abort(error)
+      reject(error)
+    })
+    const context = { idempotencyKey, signal: AbortSignal.any([signal, late.signal]) }
+    Promise.resolve(context).then(work).then(resolve, reject).finally(cancel)
   })
-  timeout.catch(() => undefined)
-  try {
-    const answer = work({ idempotencyKey, signal: AbortSignal.any([signal, late.signal]) })
-    return await Promise.race([answer, timeout])
-  } finally {
-    answered.abort('answered') // A reason of our own: the default one is an error with a stack trace.
-  }
 }
 
 function failureOf(error: unknown, options: CallOptions): CallFailure {

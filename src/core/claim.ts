@@ -5,7 +5,7 @@
  * Protocol: docs/internals/protocol.md#claim. Conformance 19, 20, 26–29, 32, 35, 38, 44.
  */
 import type { Policy } from './active-run.ts'
-import { ask, backoff } from './ask.ts'
+import { ask, backoff, sleep } from './ask.ts'
 import { type Engine, failpoint } from './engine.ts'
 import { StoreUnavailableError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
@@ -89,7 +89,8 @@ export async function claim<Tx, Isolation extends string>(
           const retryAfterMs = soonest(engine, decision.leaseLeftMs)
           return { kind: 'in_progress', id: record.id, retryAfterMs }
         }
-        await engine.runtime.sleep(
+        await sleep(
+          engine.runtime,
           Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)),
         )
         round = 0

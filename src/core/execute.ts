@@ -235,7 +235,9 @@ function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): 
     attempt: hold.attempt,
     resumed,
     protected: true,
-    signal: run.aborter.signal,
+    get signal() {
+      return run.signal
+    },
     get recoveryPoint() {
       return run.recoveryPoint
     },

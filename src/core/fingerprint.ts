@@ -3,9 +3,10 @@
  * mismatch. Keyed (HMAC) when a secret is given, because the plain hash of a low-entropy body (a PIN, an amount) can
  * be found by trying.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { ConfigError } from './errors.ts'
+import { lengthPrefixed } from './length-prefixed.ts'
 
 /** Grows by one when what is digested changes; a stored fingerprint keeps the version it was made with. */
 const VERSION = 'v1'
@@ -54,14 +55,12 @@ export function canonicalJson(value: unknown): string {
 }
 
 function digest(parts: FingerprintParts, secret: string | undefined): string {
-  const hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret)
-  for (const part of parts) {
-    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    hash.update(length).update(bytes)
-  }
-  return `${VERSION}:${hash.digest('hex')}`
+  const bytes = lengthPrefixed(parts)
+  const hex =
+    secret === undefined
+      ? hash('sha256', bytes, 'hex')
+      : createHmac('sha256', secret).update(bytes).digest('hex')
+  return `${VERSION}:${hex}`
 }
 
 function equal(a: string, b: string): boolean {

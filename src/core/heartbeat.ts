@@ -29,8 +29,8 @@ export interface LeasesOptions {
 export class Leases {
   readonly #options: LeasesOptions
   readonly #since = new Map<Leased, number>()
-  #beating: Promise<void> | undefined
-  #idle = new AbortController()
+  /** Cancels the next beat. Undefined: nothing is held, and nothing beats. */
+  #cancel: (() => void) | undefined
 
   constructor(options: LeasesOptions) {
     this.#options = options
@@ -43,30 +43,29 @@ export class Leases {
 
   add(leased: Leased): void {
     this.#since.set(leased, this.#options.runtime.now())
-    if (this.#beating !== undefined) return
-    this.#idle = new AbortController()
-    this.#beating = this.#beat().finally(() => {
-      this.#beating = undefined
-    })
+    if (this.#cancel === undefined) this.#next()
   }
 
   delete(leased: Leased): void {
     this.#since.delete(leased)
   }
 
-  /** Lets the loop end at once; for a process that shuts down. */
+  /** Nothing is renewed any more; for a process that shuts down. */
   stop(): void {
     this.#since.clear()
-    this.#idle.abort()
+    this.#cancel?.()
+    this.#cancel = undefined
+  }
+
+  #next(): void {
+    const { runtime, leaseMs } = this.#options
+    this.#cancel = runtime.timer(leaseMs / 3, () => void this.#beat(), true)
   }
 
   async #beat(): Promise<void> {
-    const { runtime, leaseMs } = this.#options
-    while (!this.#idle.signal.aborted) {
-      await runtime.sleep(leaseMs / 3, this.#idle.signal)
-      if (this.#since.size === 0) return
-      await this.#renew()
-    }
+    await this.#renew()
+    if (this.#since.size > 0) this.#next()
+    else this.#cancel = undefined
   }
 
   async #renew(): Promise<void> {

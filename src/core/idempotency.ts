@@ -149,9 +149,10 @@ export function createIdempotency<Tx, Isolation extends string>(
     close: async ({ wait = '10s' } = {}) => {
       inflight.close()
       const waitMs = milliseconds('close wait', wait, CLOSE)
-      const settled = new AbortController()
-      await Promise.race([inflight.settled(), engine.runtime.sleep(waitMs, settled.signal)])
-      settled.abort()
+      await new Promise<void>((resolve) => {
+        const cancel = engine.runtime.timer(waitMs, resolve)
+        void inflight.settled().then(resolve).finally(cancel)
+      })
       await giveUp(engine)
       engine.leases.stop()
     },

@@ -3,8 +3,9 @@
  * database can merge two keys. It is safe to log, it is the `operation_ref` told to clients, and downstream keys grow
  * from it.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { ConfigError, KeyInvalidError } from './errors.ts'
+import { lengthPrefixed } from './length-prefixed.ts'
 
 const OPERATION = /^[A-Za-z][A-Za-z0-9._-]{0,99}$/
 const STEP = /^[A-Za-z][A-Za-z0-9._-]{0,99}$/
@@ -89,12 +90,5 @@ export function checkKey(key: string, lengthMax: number = KEY_LENGTH_MAX): void 
 }
 
 function digest(parts: readonly string[]): string {
-  const hash = createHash('sha256')
-  for (const part of parts) {
-    const bytes = Buffer.from(part, 'utf8')
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    hash.update(length).update(bytes)
-  }
-  return hash.digest('hex').slice(0, 32)
+  return hash('sha256', lengthPrefixed(parts), 'hex').slice(0, 32)
 }

@@ -1,5 +1,5 @@
 /**
- * The world the core runs in: clock, randomness, sleep and failpoints, all injected, so that the protocol can be
+ * The world the core runs in: clock, randomness, timers and failpoints, all injected, so that the protocol can be
  * simulated. This is the one file of `core/` that may touch the real ones.
  */
 import { randomBytes } from 'node:crypto'
@@ -44,8 +44,12 @@ export interface Runtime {
   random(): number
   /** A fresh nonce of at least 96 random bits, as text: the owner of one attempt. */
   nonce(): string
-  /** Resolves after `ms` milliseconds, or at once when `signal` aborts. Never rejects, never keeps a process alive. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /**
+   * Calls back once after `ms` milliseconds, unless the function it returns is called before.
+   *
+   * @param background - true: it does not keep a process alive that has nothing else to do
+   */
+  timer(ms: number, call: () => void, background?: boolean): () => void
   /** Awaited at every named failpoint. Absent in production. */
   readonly failpoint?: (name: Failpoint, detail: FailpointDetail) => Promise<void>
 }
@@ -66,19 +70,9 @@ export const systemRuntime: Runtime = {
   now: () => performance.now(),
   random: () => Math.random(),
   nonce,
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) {
-        resolve()
-        return
-      }
-      const done = (): void => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      timer.unref()
-      signal?.addEventListener('abort', done)
-    }),
+  timer: (ms, call, background = false) => {
+    const timer = setTimeout(call, ms)
+    if (background) timer.unref()
+    return () => clearTimeout(timer)
+  },
 }
