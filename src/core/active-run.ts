@@ -183,7 +183,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     >,
   ): void {
     const { id, attempt } = this.hold
-    this.engine.announce({ id, attempt, operation: this.start.operation, ...event } as PawlEvent)
+    this.engine.announce({ id, attempt, operation: this.start.operation, ...event })
   }
 
   #overlap(name: string): StepMisusedError {
@@ -221,7 +221,7 @@ export function asCurrent<Tx, Isolation extends string, R>(
   run: Run<Tx, Isolation>,
   handler: () => R,
 ): R {
-  return runs.run(run as unknown as Run<unknown>, handler)
+  return runs.run(run, handler)
 }
 
 /**

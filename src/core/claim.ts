@@ -157,7 +157,8 @@ async function take<Tx, Isolation extends string>(
   })
   invariant(taken.owner === input.owner, 'a takeover is ours', { id: input.id })
   await failpoint(engine, 'take_over.after', { id: input.id, attempt: taken.attempt })
-  if (how === 'take_over') {
+  // A released record was given back by somebody alive; only a lapsed lease is a sign of trouble.
+  if (how === 'take_over' && seen.owner !== undefined) {
     const { operation } = request
     const { attempt, recoveryPoint } = taken
     engine.announce({ type: 'taken_over', id: input.id, operation, attempt, recoveryPoint })

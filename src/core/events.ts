@@ -25,6 +25,7 @@ export type PawlEvent =
   | (About & { readonly type: 'call_recorded'; readonly step: string })
   | (About & { readonly type: 'finished'; readonly status: number; readonly bodyStored: boolean })
   | (About & { readonly type: 'released'; readonly recoveryPoint: string; readonly error: unknown })
+  | (About & { readonly type: 'release_failed'; readonly error: unknown })
   | (About & { readonly type: 'lease_lost'; readonly step: string })
   | (About & { readonly type: 'heartbeat_failed'; readonly error: unknown })
   | (About & { readonly type: 'aborted'; readonly step: string; readonly tries: number })

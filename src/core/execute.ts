@@ -65,6 +65,7 @@ export class Inflight {
 /**
  * Executes a request once, or says why not.
  *
+ * @param finished - told when `run.finish` is durable, before the handler goes on
  * @throws whatever the handler threw, after its lease was released (`onError: 'resume'`)
  * @throws {@link PawlError} the store, the lease or the handler's use of the run stopped it
  */
@@ -74,6 +75,7 @@ export async function execute<Tx, Isolation extends string>(
   handler: (
     run: Run<Tx, Isolation>,
   ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+  finished?: () => void,
 ): Promise<Answer> {
   const claimed = await claim(engine, request)
   const { operation, scope, key, policy } = request
@@ -108,20 +110,21 @@ export async function execute<Tx, Isolation extends string>(
         resumed,
         policy,
       }
-      return await attempt(new ActiveRun(engine, start), handler)
+      const run = new ActiveRun(engine, start)
+      return await attempt(run, facadeOf(run, finished), handler)
     }
   }
 }
 
 async function attempt<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
+  facade: Run<Tx, Isolation>,
   handler: (
     run: Run<Tx, Isolation>,
   ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
 ): Promise<Answer> {
   run.engine.leases.add(run)
   try {
-    const facade = facadeOf(run)
     const result = await asCurrent(facade, async () => await handler(facade))
     await run.leave()
     if (run.stopped !== undefined) throw run.stopped
@@ -207,7 +210,7 @@ export async function release<Tx, Isolation extends string>(
     if (!(await within(engine, 'releasing', RELEASE_MAX_MS, released))) return
     run.tell({ type: 'released', recoveryPoint: run.recoveryPoint, error })
   } catch (unanswered) {
-    run.tell({ type: 'heartbeat_failed', error: unanswered })
+    run.tell({ type: 'release_failed', error: unanswered })
   }
   await failpoint(engine, 'release.after', hold)
 }
@@ -225,7 +228,10 @@ export async function giveUp<Tx, Isolation extends string>(
   )
 }
 
-function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): Run<Tx, Isolation> {
+function facadeOf<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  finished: (() => void) | undefined,
+): Run<Tx, Isolation> {
   const { hold, key, scope, operation, resumed } = run.start
   return {
     id: hold.id,
@@ -245,6 +251,10 @@ function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): 
       (await stage(run, name, work, options)) as T,
     call: async <T>(name: string, work: Parameters<typeof call>[2], options = {}): Promise<T> =>
       (await call(run, name, work, options)) as T,
-    finish: async (work, options = {}): Promise<Finished> => await finish(run, work, options),
+    finish: async (work, options = {}): Promise<Finished> => {
+      const proof = await finish(run, work, options)
+      finished?.()
+      return proof
+    },
   }
 }

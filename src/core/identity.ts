@@ -46,14 +46,14 @@ export function downstreamKeyOf(id: string, execution: string, call: string): st
  * @returns undefined when the scope is empty, too long (1,024), or holds text no database can store
  */
 export function scopeText(scope: string | readonly string[]): string | undefined {
-  const parts = typeof scope === 'string' ? [scope] : scope
+  const parts: readonly unknown[] = typeof scope === 'string' ? [scope] : scope
   if (!Array.isArray(parts) || parts.length === 0) return undefined
-  for (const part of parts) {
+  for (const part of parts as readonly unknown[]) {
     if (typeof part !== 'string' || part.length === 0) return undefined
     if (part.includes('\0') || !part.isWellFormed()) return undefined
   }
-  const [only] = parts
-  const text = parts.length === 1 && !only?.startsWith('[') ? String(only) : JSON.stringify(parts)
+  const [only = ''] = parts as readonly string[]
+  const text = parts.length === 1 && !only.startsWith('[') ? only : JSON.stringify(parts)
   return text.length <= SCOPE_LENGTH_MAX ? text : undefined
 }
 

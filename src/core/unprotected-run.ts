@@ -4,95 +4,121 @@
  * Conformance 7, 8.
  */
 import { asCurrent } from './active-run.ts'
-import { timed } from './call.ts'
 import { backoff, TRIES_MAX } from './ask.ts'
+import { type CallWork, timed } from './call.ts'
 import type { Engine } from './engine.ts'
 import { StageAbortedError } from './errors.ts'
-import { AbortedError } from './store.ts'
+import type { CapturedDraft } from './execute.ts'
 import { downstreamKeyOf } from './identity.ts'
 import { jsonResult } from './json.ts'
-import { responseOf, type WholeResponse } from './outcome.ts'
-import type { CapturedDraft } from './execute.ts'
+import { type Draft, responseOf, type WholeResponse } from './outcome.ts'
 import { FINISHED, STARTED } from './record.ts'
 import type { CallOptions, Finished, HandlerResult, Run, StageOptions } from './run.ts'
+import { AbortedError } from './store.ts'
 
-/** Runs a handler without a record. Errors pass through. */
+/** What is known of such a request. */
+export interface UnprotectedRequest {
+  readonly operation: string
+  readonly scope: string
+  /** Why it has no record; announced. */
+  readonly why: string
+}
+
+/**
+ * Runs a handler without a record. Errors pass through.
+ *
+ * @param finished - told when `run.finish` has committed, before the handler goes on
+ */
 export async function executeUnprotected<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: { readonly operation: string; readonly scope: string; readonly why: string },
+  request: UnprotectedRequest,
   handler: (
     run: Run<Tx, Isolation>,
   ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
+  finished?: () => void,
 ): Promise<WholeResponse> {
-  const { operation, scope, why } = request
-  engine.announce({ type: 'unprotected', operation, why })
-  const once = engine.runtime.nonce()
-  const { signal } = new AbortController()
-  let recoveryPoint = STARTED
-  let response: WholeResponse | undefined
-  const transaction = async <R>(
+  engine.announce({ type: 'unprotected', operation: request.operation, why: request.why })
+  const run = new UnprotectedRun(engine, request, finished)
+  const result = await asCurrent(run, async () => await handler(run))
+  return run.response ?? responseOf((result ?? {}) as CapturedDraft)
+}
+
+class UnprotectedRun<Tx, Isolation extends string> implements Run<Tx, Isolation> {
+  readonly id: string
+  readonly key = undefined
+  readonly scope: string
+  readonly operation: string
+  readonly attempt = 1
+  readonly resumed = false
+  readonly protected = false
+  readonly signal: AbortSignal = new AbortController().signal
+  recoveryPoint: string = STARTED
+  response: WholeResponse | undefined
+  readonly #engine: Engine<Tx, Isolation>
+  readonly #once: string
+  readonly #finished: (() => void) | undefined
+
+  constructor(
+    engine: Engine<Tx, Isolation>,
+    { operation, scope }: UnprotectedRequest,
+    finished: (() => void) | undefined,
+  ) {
+    this.#finished = finished
+    this.#engine = engine
+    this.#once = engine.runtime.nonce()
+    this.id = `ikey_none_${this.#once}`
+    this.scope = scope
+    this.operation = operation
+  }
+
+  // Properties, so that a handler may take them off the run: `({ stage, finish }) => …`.
+  readonly stage = async <T>(
+    name: string,
+    work: (tx: Tx) => unknown,
+    options: StageOptions<Isolation> = {},
+  ): Promise<T> => {
+    const result = async (tx: Tx) => jsonResult(name, await work(tx))
+    const { value } = await this.#transaction(name, result, options)
+    this.recoveryPoint = name
+    return value as T
+  }
+
+  readonly call = async <T>(
+    name: string,
+    work: CallWork,
+    options: CallOptions = {},
+  ): Promise<T> => {
+    const at = { id: this.id, step: name }
+    const key = downstreamKeyOf(this.id, this.#once, name)
+    const answer = await timed(this.#engine.runtime, at, key, this.signal, work, options)
+    this.recoveryPoint = name
+    return jsonResult(name, answer).value as T
+  }
+
+  readonly finish = async (
+    work: (tx: Tx) => Promise<Draft> | Draft,
+    options: StageOptions<Isolation> = {},
+  ): Promise<Finished> => {
+    const respond = async (tx: Tx) => responseOf(await work(tx))
+    this.response = await this.#transaction(FINISHED, respond, options)
+    this.recoveryPoint = FINISHED
+    this.#finished?.()
+    return {} as Finished
+  }
+
+  async #transaction<R>(
     step: string,
     work: (tx: Tx) => Promise<R>,
-    options: StageOptions<Isolation>,
-  ): Promise<R> => {
+    { isolation }: StageOptions<Isolation>,
+  ): Promise<R> {
     for (let tries = 1; ; tries++) {
       try {
-        return await engine.store.transaction({ isolation: options.isolation }, work)
+        return await this.#engine.store.transaction({ isolation }, work)
       } catch (error) {
         if (!(error instanceof AbortedError)) throw error
         if (tries >= TRIES_MAX) throw new StageAbortedError({ step, tries }, error.cause)
-        await backoff(engine.runtime, tries)
+        await backoff(this.#engine.runtime, tries)
       }
     }
   }
-  const run: Run<Tx, Isolation> = {
-    id: `ikey_none_${once}`,
-    key: undefined,
-    scope,
-    operation,
-    attempt: 1,
-    resumed: false,
-    protected: false,
-    signal,
-    get recoveryPoint() {
-      return recoveryPoint
-    },
-    stage: async <T>(
-      name: string,
-      work: (tx: Tx) => unknown,
-      options: StageOptions<Isolation> = {},
-    ): Promise<T> => {
-      const { value } = await transaction(
-        name,
-        async (tx) => jsonResult(name, await work(tx)),
-        options,
-      )
-      recoveryPoint = name
-      return value as T
-    },
-    call: async <T>(
-      name: string,
-      work: Parameters<typeof timed>[4],
-      options: CallOptions = {},
-    ): Promise<T> => {
-      const key = downstreamKeyOf(run.id, once, name)
-      const answer = await timed(
-        engine.runtime,
-        { id: run.id, step: name },
-        key,
-        signal,
-        work,
-        options,
-      )
-      recoveryPoint = name
-      return jsonResult(name, answer).value as T
-    },
-    finish: async (work, options = {}): Promise<Finished> => {
-      response = await transaction(FINISHED, async (tx) => responseOf(await work(tx)), options)
-      recoveryPoint = FINISHED
-      return {} as Finished
-    },
-  }
-  const result = await asCurrent(run, async () => await handler(run))
-  return response ?? responseOf((result ?? {}) as CapturedDraft)
 }

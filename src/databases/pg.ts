@@ -1,14 +1,13 @@
 /**
  * `pawl/pg`: node-postgres. `tx` is the pool's own client, inside an open transaction.
  * A pool made with `pipeline: true` (pg 8.23) sends BEGIN with the first statement, the fence with COMMIT: ADR 0011.
- * @module
  */
 import type { Store } from '../core/store.ts'
-import { ConnectError, type Database, type Rows, type Statement } from '../sql/database.ts'
+import type { Database, Rows, Statement } from '../sql/database.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
-import { wireTransaction } from '../sql/wire-transaction.ts'
+import { connected, wireTransaction } from '../sql/wire-transaction.ts'
 
 /** What Pawl calls on a client of a pool. */
 export interface PgClientLike extends WireQueries {
@@ -50,8 +49,8 @@ export function pgStore<Pool extends PgPoolLike>(
   options: PgStoreOptions = {},
 ): Store<PgClientOf<Pool>, PostgresIsolation> {
   if (pool.listenerCount('error') === 0) pool.on('error', ignore)
-  const prepared = new PreparedStatements(options.prepare ?? true)
-  const store = sqlStore(databaseOf(pool, prepared), postgres, options)
+  const database = databaseOf(pool, new PreparedStatements(options.prepare ?? true))
+  const store = sqlStore(database, postgres, options)
   return store as Store<unknown, PostgresIsolation> as Store<PgClientOf<Pool>, PostgresIsolation>
 }
 
@@ -67,9 +66,7 @@ function databaseOf(
     query: async (statement) => (await prepared.send(pool, statement)).rows as Rows,
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async ({ isolation }, work) => {
-      const client = await pool.connect().catch((error: unknown) => {
-        throw new ConnectError(error)
-      })
+      const client = await connected(pool.connect())
       client.on('error', ignore) // Else a server that goes away between two queries ends the process.
       const done = (broken: boolean): void => {
         client.off('error', ignore)

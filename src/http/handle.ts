@@ -110,13 +110,14 @@ async function protect<Req, Tx, Isolation extends string>(
   let by: 'finish' | 'handler' = 'handler'
   let answer: Answer
   try {
-    answer = await execute(pawl.engine, { operation, ...identity, method, path, policy }, (run) => {
+    const claim = { operation, ...identity, method, path, policy }
+    const work = (run: Run<Tx, Isolation>): ReturnType<typeof exchange.handler> => {
       attempt = run.attempt
-      watchFinish(run, () => {
-        by = 'finish'
-        exchange.finished?.()
-      })
       return exchange.handler(run)
+    }
+    answer = await execute(pawl.engine, claim, work, () => {
+      by = 'finish'
+      exchange.finished?.()
     })
   } catch (error) {
     const isDown = PawlError.is(error) && error.code === 'store_unavailable'
@@ -154,17 +155,13 @@ async function unprotected<Req, Tx, Isolation extends string>(
   const scope = await scopeOf(route, exchange.native).catch(() => '')
   let by: 'finish' | 'handler' = 'handler'
   try {
-    const work = executeUnprotected(
-      pawl.engine,
-      { operation: route.operation, scope, why },
-      (run) => {
-        watchFinish(run, () => {
-          by = 'finish'
-          exchange.finished?.()
-        })
-        return exchange.handler(run)
-      },
-    )
+    const request = { operation: route.operation, scope, why }
+    const handler = (run: Run<Tx, Isolation>): ReturnType<typeof exchange.handler> =>
+      exchange.handler(run)
+    const work = executeUnprotected(pawl.engine, request, handler, () => {
+      by = 'finish'
+      exchange.finished?.()
+    })
     return { kind: 'handled', response: await pawl.inflight.add(work), by }
   } catch (error) {
     return refusalOf(route, error, undefined)
@@ -198,18 +195,6 @@ async function fingerprintFor<Req, Tx, Isolation extends string>(
     return fingerprintOf(fingerprintParts(await route.fingerprint(native)), fingerprintSecrets)
   const read = await requestParts(request, route.requestMax)
   return read.kind === 'parts' ? fingerprintOf(read.parts, fingerprintSecrets) : read.why
-}
-
-function watchFinish<Tx, Isolation extends string>(
-  run: Run<Tx, Isolation>,
-  finished: () => void,
-): void {
-  const { finish } = run
-  run.finish = async (work, options) => {
-    const proof = await finish(work, options)
-    finished()
-    return proof
-  }
 }
 
 /** @throws the error itself, when it is not for the client */

@@ -58,7 +58,7 @@ function trimmed(line: string): string {
 
 function quoted(value: string, keyMax: number): HeaderReading {
   try {
-    const [item] = parseItem(value)
+    const item: unknown = parseItem(value)[0]
     return typeof item === 'string' ? checked(item, keyMax) : invalid(NOT_A_STRING)
   } catch {
     return invalid(NOT_A_STRING)

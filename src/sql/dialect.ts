@@ -67,4 +67,6 @@ export interface Dialect {
   /** The quoted name. @throws ConfigError not a name this library is willing to put into SQL */
   quote(table: string): string
   failureOf(error: unknown): Failure
+  /** True for levels whose snapshot a later change of the record would invalidate: those lock the record first. */
+  isSnapshot(isolation: string): boolean
 }

@@ -355,4 +355,5 @@ export const postgres: Dialect = {
     return parts.map((part) => `"${part}"`).join('.')
   },
   failureOf,
+  isSnapshot: (isolation) => isolation !== 'read committed',
 }

@@ -130,7 +130,9 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     let step = 'a stage'
     try {
       return await database.transaction({ isolation: options.isolation }, async (tx) => {
-        if (options.isolation !== undefined) await database.within(tx, this.#lockFirst(hold))
+        if (options.isolation !== undefined && this.#dialect.isSnapshot(options.isolation)) {
+          await database.within(tx, this.#lockFirst(hold))
+        }
         const { value, write } = await fromWork(() => work(tx))
         step = write.kind === 'advance' ? write.to : write.kind
         const fence = this.#fence(hold, write)

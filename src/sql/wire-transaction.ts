@@ -27,6 +27,15 @@ export interface WireOptions {
   readonly pipelined: boolean
 }
 
+/** The connection. @throws {@link ConnectError} there was none */
+export async function connected<Connection>(connecting: Promise<Connection>): Promise<Connection> {
+  try {
+    return await connecting
+  } catch (error) {
+    throw new ConnectError(error)
+  }
+}
+
 /**
  * Runs a transaction on a connection and gives it back.
  *
@@ -44,12 +53,13 @@ export async function wireTransaction<R>(
       text: `begin isolation level ${isolation ?? 'read committed'}`,
       values: [],
     })
-    const { value, last } = await rollingBack(send, async () => {
+    const { value, last } = await rollingBack(send, begun, async () => {
       // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
-      if (!pipelined) await opened(begun)
+      if (!pipelined) await connected(begun)
       begun.catch(() => undefined)
       const closing = await work()
-      if (pipelined) await begunBehind(begun)
+      const refused = pipelined ? await refusalOf(begun) : undefined
+      if (refused !== undefined) throw refused
       return closing
     })
     await committed(send, last)
@@ -65,37 +75,36 @@ export async function wireTransaction<R>(
 /** After these a connection is never used again: an answer to somebody else's question may still be on it. */
 const BROKEN = [ConnectError, ConnectionLostError, CommitLostError]
 
-async function opened(begun: Promise<unknown>): Promise<void> {
+/**
+ * Pipelined, the work goes out before BEGIN is answered. Where BEGIN alone was refused (a cancel aimed at that very
+ * instant), the work was no transaction, and that is said; a broken connection shows at the next statement.
+ */
+async function refusalOf(begun: Promise<unknown>): Promise<StoreFailedError | undefined> {
   try {
     await begun
+    return undefined
   } catch (error) {
-    throw new ConnectError(error)
+    if (!isVerdict(error)) return undefined
+    const doing = 'beginning a transaction; rows of this stage may have been kept'
+    return new StoreFailedError(doing, error)
   }
 }
 
-/** The work went out before BEGIN was answered. Refused alone (a cancel at that instant), it was no transaction. */
-async function begunBehind(begun: Promise<unknown>): Promise<void> {
-  try {
-    await begun
-  } catch (error) {
-    if (!isVerdict(error)) throw error
-    throw new StoreFailedError(
-      'beginning a transaction; rows of this stage may have been kept',
-      error,
-    )
-  }
-}
-
-async function rollingBack<R>(send: WireConnection['send'], work: () => Promise<R>): Promise<R> {
+async function rollingBack<R>(
+  send: WireConnection['send'],
+  begun: Promise<unknown>,
+  work: () => Promise<R>,
+): Promise<R> {
   try {
     return await work()
   } catch (error) {
+    const refused = await refusalOf(begun)
     try {
       await send({ text: 'rollback', values: [] })
     } catch {
       throw error instanceof ConnectError ? error : new ConnectionLostError(error)
     }
-    throw error
+    throw error instanceof ConnectError ? error : (refused ?? error)
   }
 }
 

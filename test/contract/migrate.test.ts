@@ -79,6 +79,26 @@ describe('on PostgreSQL', () => {
     await lax.end()
   })
 
+  test('45 · a pooler that loses prepared statements: nothing is lost but the plan', async () => {
+    const table = fresh()
+    const one = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
+    const store = pgStore(one, { table })
+    await store.migrate()
+    const idempotency = createIdempotency({ store })
+    const go = (key: string) =>
+      idempotency.run({ operation: 'o', scope: 's', key, input: null }, async (_, run) => {
+        await run.stage('a', () => 1)
+        return { body: key }
+      })
+    expect(await go('before')).toMatchObject({ stored: true })
+    await one.query('deallocate all')
+    expect(await go('after')).toMatchObject({ stored: true, replayed: false })
+    expect(await go('after')).toMatchObject({ replayed: true })
+    const { rows } = await one.query('select name from pg_prepared_statements')
+    expect(rows).toEqual([])
+    await one.end()
+  })
+
   test('names of tables are names, and nothing else', () => {
     for (const table of ['a b', 'A', 'x"; drop table rides; --', 'a.b.c', '', 'x'.repeat(51)]) {
       expect(() => pgStore(pool, { table })).toThrow(
