@@ -99,7 +99,7 @@ async function engine(
     found.push(await compare(...engineWays(pool), { ...slices, concurrency }))
   }
   await pool.end()
-  const pipelined = new pg.Pool({ connectionString, max: POOL, pipeline: true } as pg.PoolConfig)
+  const pipelined = new pg.Pool({ connectionString, max: POOL, pipeline: true })
   say('Engine on a pipelined pool, 32 concurrent …')
   const comparison = await compare(...engineWays(pipelined), { ...slices, concurrency: 32 })
   found.push({ ...comparison, guarded: 'with Pawl, pipelined pool' })

@@ -62,6 +62,7 @@ function eventText(timeline: Timeline, event: PawlEvent): string | undefined {
       return timeline.paint(`gives the key back after an error: ${String(event.error)}`, 'yellow')
     case 'lease_lost':
     case 'heartbeat_failed':
+    case 'release_failed':
     case 'aborted':
     case 'commit_unknown':
     case 'commit_resolved':

@@ -8,9 +8,8 @@
  * another order under that key: mismatch
  * orders 1
  */
-import { createServer } from 'node:http'
 import { PGlite } from '@electric-sql/pglite'
-import { getRequestListener } from '@hono/node-server'
+import { createAdaptorServer } from '@hono/node-server'
 import { createIdempotency, type Run } from 'pawl'
 import { idempotent } from 'pawl/fetch'
 import { pgliteStore } from 'pawl/pglite'
@@ -50,7 +49,7 @@ const webhook = (key: string, event: { type: string; order: string }) =>
     ({ order }, run) => completeOrder(order, run),
   )
 
-const server = await listen(createServer(getRequestListener(browser)))
+const server = await listen(createAdaptorServer({ fetch: browser }))
 const { line } = await post(server, '/orders/order_42/complete', 'order_42', { order: 'order_42' })
 console.log(`browser: ${line}`)
 const told = await webhook('order_42', { type: 'payment.succeeded', order: 'order_42' })

@@ -188,8 +188,8 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
 
   #overlap(name: string): StepMisusedError {
     return new StepMisusedError(
-      `"${name}" was started while "${this.#open?.name ?? ''}" is open. Stages and calls run one after another, never ` +
-        `inside one another: await the first one, or move the second one out of it.`,
+      `"${name}" was started while "${this.#open?.name ?? ''}" is open. Stages and calls run one after another, ` +
+        `never inside one another: await the first one, or move the second one out of it.`,
       this.hold.id,
     )
   }

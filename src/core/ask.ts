@@ -32,13 +32,21 @@ export async function ask<R>(
   const deadline = engine.runtime.now() + engine.storeTimeoutMs
   for (let tries = 1; ; tries++) {
     try {
-      return await within(engine, doing, deadline - engine.runtime.now(), question())
+      return await within(engine, doing, patience(engine, deadline), question())
     } catch (error) {
       if (!mayAskAgain(error)) throw error
       if (tries >= TRIES_MAX || engine.runtime.now() >= deadline) throw unavailable(doing, error)
       await backoff(engine.runtime, tries)
     }
   }
+}
+
+/**
+ * How long one try may take: half of the whole at most, so that a question behind a connection that has died is asked
+ * again, on another one.
+ */
+export function patience(engine: Asking, deadline: number): number {
+  return Math.min(engine.storeTimeoutMs / 2, deadline - engine.runtime.now())
 }
 
 /** True for what says that nothing was decided: no answer, or an abort. */

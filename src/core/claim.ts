@@ -51,7 +51,7 @@ export type ClaimResult =
   | { readonly kind: 'unknown'; readonly id: string }
 
 /**
- * Claims the record of a request, waiting for a live lease as long as the policy says (no connection is held meanwhile).
+ * Claims the record of a request, waiting for a live lease as long as the policy says. No connection is held meanwhile.
  *
  * @throws {@link StoreUnavailableError} no answer; nothing ran, and the same request may be sent again
  */

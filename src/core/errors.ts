@@ -198,8 +198,8 @@ export class ResultNotJsonError extends PawlError {
   constructor(step: string, where: string, what: string) {
     super(
       'result_not_json',
-      `the result of "${step}" is not JSON: ${where} is ${what}. Return plain data: strings, numbers, booleans, null, ` +
-        `arrays and objects of these.`,
+      `the result of "${step}" is not JSON: ${where} is ${what}. Return plain data: strings, numbers, booleans, ` +
+        `null, arrays and objects of these.`,
     )
   }
 }

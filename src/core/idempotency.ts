@@ -34,7 +34,7 @@ export interface IdempotencyOptions<Tx, Isolation extends string> {
    * sooner after a crash, long ones tolerate longer pauses. 200 ms to 5 min, `'10s'` by default.
    */
   readonly lease?: Duration
-  /** How long one attempt is renewed at the most, so that a handler that hangs lets go of its key. `'15m'` by default. */
+  /** How long one attempt is renewed at most, so that a handler that hangs lets go of its key. `'15m'` by default. */
   readonly attemptMax?: Duration
   /** How long one question to the store may take, retries included, before the answer is 503. `'5s'` by default. */
   readonly storeTimeout?: Duration

@@ -4,7 +4,7 @@
  * Protocol: docs/internals/protocol.md#unknown-commit. Conformance 43.
  */
 import type { ActiveRun } from './active-run.ts'
-import { ask, backoff, mayAskAgain, TRIES_MAX, unavailable, within } from './ask.ts'
+import { ask, backoff, mayAskAgain, patience, TRIES_MAX, unavailable, within } from './ask.ts'
 import { LeaseLostError } from './errors.ts'
 import type { Outcome } from './outcome.ts'
 import { type FoundRecord, type Stages, stagesText } from './record.ts'
@@ -52,7 +52,7 @@ export async function write<Tx, Isolation extends string>(
   for (let tries = 1; ; tries++) {
     try {
       const answer = engine.store.write(hold, change)
-      if (await within(engine, doing, deadline - engine.runtime.now(), answer)) return
+      if (await within(engine, doing, patience(engine, deadline), answer)) return
       if (uncertain && (await landed(run, step, [{ write: change }])) !== undefined) return
       throw run.stop(lost(run, step))
     } catch (error) {

@@ -2,8 +2,8 @@
  * The store contract. It belongs to its caller, the core: a store keeps one record per id and changes it by
  * compare-and-set, on its own clock. `sql/sql-store.ts` is the implementation over SQL.
  *
- * What a store may throw: {@link StoreUnavailableError} (no answer, nothing is known), {@link AbortedError} (nothing was
- * committed, try again), {@link LeaseLostError}, {@link CommitUnknownError} (only from `commit`),
+ * What a store may throw: {@link StoreUnavailableError} (no answer, nothing is known), {@link AbortedError} (nothing
+ * was committed, try again), {@link LeaseLostError}, {@link CommitUnknownError} (only from `commit`),
  * {@link StoreNotMigratedError}, {@link StoreFailedError}, {@link TransactionFailedInsideError}; and from `commit`
  * whatever `work` threw, as the same object.
  */
@@ -24,7 +24,7 @@ export interface ClaimInput {
   readonly retentionMs: number
 }
 
-/** `nothing`: it was neither inserted nor seen (somebody else's insert was on its way, or a reaper's delete). Ask again. */
+/** `nothing`: it was neither inserted nor seen (another's insert was on its way, or a reaper's delete). Ask again. */
 export type ClaimReply =
   | { readonly kind: 'inserted'; readonly execution: string }
   | { readonly kind: 'found'; readonly record: FoundRecord }

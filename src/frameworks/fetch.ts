@@ -13,8 +13,8 @@ import { handle } from '../http/handle.ts'
 import { type RouteOptions, routeOf } from '../http/options.ts'
 
 /**
- * What a protected handler does: returns `run.finish(…)`, a web `Response` (stored as it is), a response to be made, or
- * nothing (204). `rest` is whatever else the framework passes.
+ * What a protected handler does: returns `run.finish(…)`, a web `Response` (stored as it is), a response to be made,
+ * or nothing (204). `rest` is whatever else the framework passes.
  */
 export type FetchHandler<Req, Rest extends readonly unknown[], Tx, Isolation extends string> = (
   request: Req,

@@ -1,6 +1,6 @@
 /**
- * Many callers, one statement: while one is in flight the next ones gather. No timer, so an idle server adds no latency;
- * under load a round trip and a commit are shared by all who came meanwhile (ADR 0009).
+ * Many callers, one statement: while one is in flight the next ones gather. No timer, so an idle server adds no
+ * latency; under load a round trip and a commit are shared by all who came meanwhile (ADR 0009).
  */
 import { StoreUnavailableError } from '../core/errors.ts'
 

@@ -1,8 +1,8 @@
 /**
  * The statements of PostgreSQL 12 and newer, and of what speaks its SQL. Correct at READ COMMITTED by compare-and-set;
  * all time is `clock_timestamp()`, because `now()` stands still while a statement waits for a lock.
- * Batches travel as one JSON parameter: one text for every size of batch, on every driver. `= any (array(…))` beside a
- * join tells the planner that a batch is small, so that it takes the primary key (test/contract/plans).
+ * Batches travel as one JSON parameter: one text for every size of batch, on every driver. `= any (array(…))` beside
+ * a join tells the planner that a batch is small, so that it takes the primary key (test/contract/plans).
  * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
  */
 import { ConfigError } from '../core/errors.ts'
@@ -31,8 +31,15 @@ function statements(table: string): StatementTexts {
   return {
     /** in   1 json array of claims
      *  out  the ids inserted, each with its owner; a missing id is there already, or an insert of it is on its way
-     *  plan no scan of the table. An insert that loses writes nothing; rows in id order, so that batches never deadlock */
+     *  plan primary key. Ids that are there are left out first: ON CONFLICT waits for a commit that holds such a row,
+     *       and every other claim of the batch with it. Rows in id order, so that batches never deadlock */
     claim: `
+      with asked as materialized (
+        select *
+          from json_to_recordset($1::text::json) as a(
+            id text, scope text, operation text, key text, fingerprint text, owner text,
+            method text, path text, lease_ms float8, retention_ms float8)
+      )
       insert into ${table} as k (
         id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
         request_method, request_path, created_at, locked_at, locked_until, expires_at)
@@ -40,9 +47,8 @@ function statements(table: string): StatementTexts {
              method, path, clock_timestamp(), clock_timestamp(),
              clock_timestamp() + lease_ms * interval '1 millisecond',
              clock_timestamp() + retention_ms * interval '1 millisecond'
-        from json_to_recordset($1::text::json) as a(
-               id text, scope text, operation text, key text, fingerprint text, owner text,
-               method text, path text, lease_ms float8, retention_ms float8)
+        from asked
+       where id <> all (array(select e.id from ${table} e where e.id = any (array(select id from asked))))
        order by id
           on conflict (id) do nothing
       returning k.id, k.owner, ${EXECUTION} as execution`,
@@ -57,7 +63,7 @@ function statements(table: string): StatementTexts {
 
     /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms
      *  out  the record, ours now; no row: not lapsed, not at this attempt, or a commit holds it
-     *  plan primary key. SKIP LOCKED: a stopped process inside a transaction must not make every claimer wait with it */
+     *  plan primary key. SKIP LOCKED: a process stopped inside a transaction must not make every claimer wait */
     takeOver: `
       with lapsed as (
         select k.id
@@ -88,7 +94,8 @@ function statements(table: string): StatementTexts {
        where k.id = lapsed.id
       returning k.id`,
 
-    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path · 8 retention ms
+    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path
+     *       8 retention ms
      *  out  the record, empty and ours; no row: not expired, or not at this attempt
      *  plan primary key. Attempts go on growing, so that a holder from before stays fenced */
     reset: `
@@ -239,8 +246,8 @@ function statements(table: string): StatementTexts {
 
     /** in   1 limit · 2 grace ms
      *  out  the ids deleted
-     *  plan index on expires_at (a bare clock_timestamp() is volatile and cannot use it), then primary key. The predicate is checked again in the DELETE: a claim may have taken
-     *       the row between the two */
+     *  plan index on expires_at (a bare clock_timestamp() is volatile and cannot use it), then primary key. The
+     *       predicate is checked again in the DELETE: a claim may have taken the row between the two */
     reap: `
       with expired as (
         select k.id
@@ -315,7 +322,7 @@ function failureOf(error: unknown): Failure {
   return 'refused'
 }
 
-/** Five characters, of the error or of what it wraps. A system error (ECONNRESET) has a code too, but not of this form. */
+/** Five characters, of the error or of what it wraps. A system error (ECONNRESET) has a code of another form. */
 function sqlState(error: unknown): string | undefined {
   for (
     let cause = error, depth = 0;

@@ -1,7 +1,7 @@
 /**
- * Prepared statements of a driver that speaks PostgreSQL's protocol: each is parsed and planned once a connection, which
- * is half of what a claim or a fence costs (bench/). Behind a pooler that shares server connections between clients
- * (PgBouncer in transaction mode) they may not be there: the first such answer turns them off.
+ * Prepared statements of a driver that speaks PostgreSQL's protocol: each is parsed and planned once a connection,
+ * which is half of what a claim or a fence costs (bench/). Behind a pooler that shares server connections between
+ * clients (PgBouncer in transaction mode) they may not be there: the first such answer turns them off.
  */
 import { createHash } from 'node:crypto'
 import type { Statement } from './database.ts'

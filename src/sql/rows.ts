@@ -1,4 +1,4 @@
-/** Rows of the table as the core knows them. Drivers differ in what they make of a number; nothing else gets through. */
+/** Rows of the table as the core knows them. Drivers differ in what they make of a number, and in nothing else here. */
 import { invariant } from '../core/invariant.ts'
 import type { Header, Outcome } from '../core/outcome.ts'
 import { type FoundRecord, stagesOf, type State } from '../core/record.ts'

@@ -500,7 +500,7 @@ describe.each(STORES)('%s', (_, open) => {
       ).rejects.toThrow('deploy')
       await expect(
         idempotency.run(request, async (__, run) => {
-          await then(run as never)
+          await then(run)
           return { body: 'guessed' }
         }),
       ).rejects.toMatchObject({ code: 'recovery_point_unknown' })

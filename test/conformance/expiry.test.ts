@@ -1,0 +1,239 @@
+/** Conformance 31–34: how long a key is remembered, and what is never forgotten. */
+import { describe, expect, test } from 'vitest'
+import { openApiOf } from '../../src/http/index.ts'
+import { type App, effect, FRAMEWORKS, gate, rideHandler, setup } from '../support/app.ts'
+
+const body = { to: 'Oslo' }
+
+/** Makes all records of an app so much older. */
+async function age(app: App, by: string): Promise<void> {
+  await app.pool.query(
+    `update ${app.table}
+        set expires_at = expires_at - $1::interval, created_at = created_at - $1::interval,
+            locked_at = locked_at - $1::interval, locked_until = locked_until - $1::interval
+      where scope like $2`,
+    [by, `${app.scope}/%`],
+  )
+}
+
+async function retentionOf(app: App): Promise<number> {
+  const { rows } = await app.pool.query<{ seconds: string }>(
+    `select extract(epoch from expires_at - created_at) as seconds from ${app.table} where scope like $1`,
+    [`${app.scope}/%`],
+  )
+  return Number(rows[0]?.seconds)
+}
+
+describe.each(FRAMEWORKS)('%s', (framework) => {
+  test('31 · the retention is in the OpenAPI fragment, and in a response header where asked for', async () => {
+    const options = { retention: '2h', expiresHeader: true } as const
+    const app = await setup({ framework, handler: rideHandler, options })
+    const first = await app.send({ key: 'k', body })
+    expect(first.headers['idempotency-key-retention']).toBe('7200')
+    const again = await app.send({ key: 'k', body })
+    expect(again).toReplay(first)
+    expect(again.headers['idempotency-key-retention']).toBe('7200')
+    const fragment = openApiOf({ operation: 'create-ride', scope: 'public', ...options })
+    expect(fragment['x-idempotency'].retention_seconds).toBe(7_200)
+    expect(JSON.stringify(fragment.parameters)).toContain('7200 seconds')
+    expect(fragment.headers['Idempotency-Key-Retention']).toBeDefined()
+  })
+
+  test('31 · the header is not sent unless asked for', async () => {
+    const app = await setup({ framework, handler: rideHandler })
+    const first = await app.send({ key: 'k', body })
+    expect(first.headers['idempotency-key-retention']).toBeUndefined()
+  })
+
+  test('32 · 24 h by default; configurable per operation', async () => {
+    const day = await setup({ framework, handler: rideHandler })
+    await day.send({ key: 'k', body })
+    expect(await retentionOf(day)).toBeCloseTo(86_400, 0)
+    const hour = await setup({ framework, handler: rideHandler, options: { retention: '1h' } })
+    await hour.send({ key: 'k', body })
+    expect(await retentionOf(hour)).toBeCloseTo(3_600, 0)
+  })
+
+  test.each([
+    ['the same payload', body],
+    ['another payload', { to: 'Rome' }],
+  ])('32 · reuse after expiry, %s → a new execution', async (_, again) => {
+    const app = await setup({ framework, handler: rideHandler })
+    const first = await app.send({ key: 'k', body })
+    await age(app, '23 hours 59 minutes')
+    expect(await app.send({ key: 'k', body })).toReplay(first)
+    await age(app, '2 minutes')
+    const second = await app.send({ key: 'k', body: again })
+    expect(second.status).toBe(201)
+    expect(second.headers['idempotent-replayed']).toBeUndefined()
+    expect(second.text()).not.toBe(first.text())
+    expect(await app.send({ key: 'k', body: again })).toReplay(second)
+    expect(await app.effects('k')).toMatchObject([
+      { stage: 'ride_created', attempt: 1 },
+      { stage: 'receipt', attempt: 1 },
+      { stage: 'ride_created', attempt: 2 },
+      { stage: 'receipt', attempt: 2 },
+    ])
+    expect(await app.records()).toHaveLength(1)
+  })
+
+  test('32 · by the clock of the database, with the shortest retention there is', async () => {
+    const app = await setup({ framework, handler: rideHandler, options: { retention: '1s' } })
+    const first = await app.send({ key: 'k', body })
+    await app.pool.query(
+      `select pg_sleep(extract(epoch from expires_at - clock_timestamp()) + 0.01)
+         from idempotency_key where scope like $1`,
+      [`${app.scope}/%`],
+    )
+    const second = await app.send({ key: 'k', body })
+    expect(second.headers['idempotent-replayed']).toBeUndefined()
+    expect(second.text()).not.toBe(first.text())
+  })
+
+  test('32 · a new execution is a new request to others: another downstream key', async () => {
+    const keys: string[] = []
+    const app = await setup({
+      framework,
+      handler: async (_, run) => {
+        await run.call('charged', ({ idempotencyKey }) => void keys.push(idempotencyKey))
+        return { status: 201 }
+      },
+    })
+    await app.send({ key: 'k', body })
+    await age(app, '25 hours')
+    await app.send({ key: 'k', body })
+    expect(new Set(keys).size).toBe(2)
+  })
+
+  test('32 · 20 at once after expiry → one new execution', async () => {
+    const app = await setup({
+      framework,
+      handler: rideHandler,
+      options: { inProgress: { wait: '20s' } },
+    })
+    await app.send({ key: 'k', body })
+    await age(app, '25 hours')
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, () => app.send({ key: 'k', body })),
+    )
+    expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201))
+    expect(new Set(replies.map((reply) => reply.text())).size).toBe(1)
+    expect(await app.effects('k')).toHaveLength(4)
+  })
+
+  /** Goal: what is not done is never thrown away. Method: records in each state, a century old; then their clients. */
+  test('33 · a running, resumable or unknown record is never reaped, however old', async () => {
+    const running = gate()
+    const app = await setup({
+      framework,
+      ownTable: true,
+      idempotencyOptions: { lease: '5m' },
+      handler: async (request, run) => {
+        const { what } = request.body as { what: string }
+        if (what === 'finished') return { status: 201, body: 'done' }
+        if (what === 'running') await running.pass()
+        await run.stage('one', async (tx) => effect(tx, run, 'one'))
+        if (what === 'resumable' && request.count <= 4) throw new Error('boom')
+        if (what === 'unknown')
+          await run.call('charged', () => Promise.reject(new Error('no answer')), {
+            repeatable: false,
+          })
+        return await run.finish(() => ({ status: 201, body: what }))
+      },
+    })
+    const ask = (what: string) => app.send({ key: what, body: { what } })
+    const first = ask('running')
+    await running.reached
+    expect((await ask('finished')).status).toBe(201)
+    expect((await ask('resumable')).status).toBe(500)
+    expect(await ask('unknown')).toMatchProblem({ status: 409, code: 'outcome_unknown' })
+    await app.pool.query(`update ${app.table} set expires_at = expires_at - interval '100 years'`)
+    expect(await app.store.reap(1_000, 0)).toBe(1)
+    const left = (await app.records()).map((row) => [row['idempotency_key'], row['state']])
+    expect(left.sort()).toEqual([
+      ['resumable', 'running'],
+      ['running', 'running'],
+      ['unknown', 'unknown'],
+    ])
+    expect(await ask('unknown')).toMatchProblem({ status: 409, code: 'outcome_unknown' })
+    const resumed = await ask('resumable')
+    expect([resumed.status, resumed.text()]).toEqual([201, 'resumable'])
+    expect(await app.effects('resumable')).toHaveLength(1)
+    running.open()
+    const done = await first
+    expect(done.status).toBe(201)
+    expect(await ask('running')).toReplay(done)
+  })
+
+  test('34 · the reaper works in bounded batches, and two at once are safe', async () => {
+    const app = await setup({ framework, handler: rideHandler, ownTable: true })
+    await Promise.all(
+      Array.from({ length: 40 }, (_, at) => app.send({ key: `old-${String(at)}`, body })),
+    )
+    await age(app, '25 hours')
+    const fresh = await app.send({ key: 'fresh', body })
+    expect(await app.store.reap(10, 0)).toBe(10)
+    expect(await app.store.reap(100, 2 * 3_600_000)).toBe(0) // Expired for an hour: still in its grace.
+    const counts = await Promise.all(Array.from({ length: 6 }, () => app.store.reap(7, 0)))
+    for (const count of counts) expect(count).toBeLessThanOrEqual(7)
+    expect(counts.reduce((a, b) => a + b) + (await app.store.reap(100, 0))).toBe(30)
+    expect(await app.records()).toHaveLength(1)
+    expect(await app.send({ key: 'fresh', body })).toReplay(fresh)
+  })
+
+  /** Goal: a reaper that decided before a claim does not delete after it. Method: the claim's row lock stands between. */
+  test('34 · the reaper cannot delete a row that a claim has just taken over', async () => {
+    const app = await setup({ framework, handler: rideHandler, ownTable: true })
+    await app.send({ key: 'k', body })
+    await age(app, '25 hours')
+    const client = await app.pool.connect()
+    try {
+      await client.query('begin')
+      await client.query(
+        `update ${app.table}
+            set state = 'running', recovery_point = 'started', attempt = attempt + 1, owner = 'claim',
+                expires_at = clock_timestamp() + interval '1 day', locked_until = clock_timestamp()`,
+      )
+      const reaping = app.store.reap(100, 0)
+      const early = await Promise.race([
+        reaping,
+        client.query('select pg_sleep(0.2)').then(() => 'waits' as const),
+      ])
+      await client.query('commit')
+      expect([0, 'waits']).toContain(early)
+      expect(await reaping).toBe(0)
+    } finally {
+      client.release()
+    }
+    expect(await app.records()).toHaveLength(1)
+    const second = await app.send({ key: 'k', body })
+    expect(second.status).toBe(201)
+  })
+
+  test('34 · reapers, claims and replays of expired keys at once → each answer is whole, no key is lost', async () => {
+    const app = await setup({
+      framework,
+      handler: rideHandler,
+      ownTable: true,
+      options: { inProgress: { wait: '20s' } },
+    })
+    const keys = Array.from({ length: 20 }, (_, at) => `k-${String(at)}`)
+    await Promise.all(keys.map((key) => app.send({ key, body })))
+    await age(app, '25 hours')
+    let reaping = true
+    const reapers = [1, 2].map(async () => {
+      while (reaping) await app.store.reap(3, 0)
+    })
+    const replies = await Promise.all(
+      keys.flatMap((key) => [app.send({ key, body }), app.send({ key, body })]),
+    )
+    reaping = false
+    await Promise.all(reapers)
+    expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201))
+    expect(await app.records()).toHaveLength(keys.length)
+    for (const [at, key] of keys.entries()) {
+      expect(replies[2 * at]?.text()).toBe(replies[2 * at + 1]?.text())
+      expect(await app.effects(key)).toHaveLength(4)
+    }
+  })
+})

@@ -1,0 +1,212 @@
+/**
+ * A real API process for crash tests: books a ride (stage), charges the card (call), writes a receipt (finish). The same
+ * handler behind Express 5 or behind fetch, on the run's PostgreSQL. `X-Failpoints` says where a request kills, stops
+ * or fails its own process; everything that happens is one JSON object a line on stdout.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { randomUUID } from 'node:crypto'
+import { writeSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { NextFunction, Request as ExpressReq, Response as ExpressRes } from 'express'
+import pg from 'pg'
+import { pgStore } from '../../src/databases/pg.ts'
+import { idempotent as expressIdempotent } from '../../src/frameworks/express.ts'
+import { idempotent as fetchIdempotent } from '../../src/frameworks/fetch.ts'
+import { createIdempotency, type PawlEvent, type Run, systemRuntime } from '../../src/index.ts'
+
+const OPERATION = 'create-ride'
+
+/** One line of the process's stdout. */
+export type RidesLine =
+  | { readonly type: 'listening'; readonly port: number }
+  | { readonly type: 'event'; readonly event: PawlEvent }
+  | {
+      readonly type: 'hit'
+      readonly rule: string
+      readonly key: string
+      readonly name: string
+      readonly step: string
+      readonly attempt: number
+    }
+
+/** `name|step|attempt=action`; an empty step or attempt means any. */
+interface Rule {
+  readonly text: string
+  readonly name: string
+  readonly step: string
+  readonly attempt: string
+  readonly action: string
+}
+
+interface Asked {
+  readonly key: string
+  readonly rules: readonly Rule[]
+}
+
+const { env } = process
+const failing = new AsyncLocalStorage<Asked>()
+
+function tell(line: RidesLine): void {
+  const text = JSON.stringify(line, (_name, value: unknown) =>
+    value instanceof Error ? String(value) : value,
+  )
+  writeSync(1, `${text}\n`) // Synchronous: it is out before the next instruction, which may be the last.
+}
+
+function rulesOf(header: string | undefined | null): readonly Rule[] {
+  return (header ?? '')
+    .split(';')
+    .filter((text) => text !== '')
+    .map((text) => {
+      const [where = '', action = ''] = text.split('=')
+      const [name = '', step = '', attempt = ''] = where.split('|')
+      return { text, name, step, attempt, action }
+    })
+}
+
+/** Passes a failpoint of Pawl's, or the handler's own (`handler`). */
+async function pass(name: string, at: { readonly attempt: number; readonly step?: string }) {
+  const asked = failing.getStore()
+  const { attempt, step = '' } = at
+  const rule = asked?.rules.find(
+    (one) =>
+      one.name === name &&
+      (one.step === '' || one.step === step) &&
+      (one.attempt === '' || one.attempt === String(attempt)),
+  )
+  if (asked === undefined || rule === undefined) return
+  tell({ type: 'hit', rule: rule.text, key: asked.key, name, step, attempt })
+  const [verb, amount] = rule.action.split(':')
+  if (verb === 'SIGKILL') {
+    process.kill(process.pid, 'SIGKILL')
+    await new Promise(() => undefined)
+  } else if (verb === 'SIGSTOP') process.kill(process.pid, 'SIGSTOP')
+  else if (verb === 'throw') throw new Error(`failpoint ${name}`)
+  else if (verb === 'pause') await new Promise((resolve) => setTimeout(resolve, Number(amount)))
+  else throw new Error(`no such action: ${rule.action}`)
+}
+
+function setting(name: string): string {
+  const value = env[name]
+  if (value === undefined)
+    throw new Error(`${name} is not set; start this file with api-process.ts`)
+  return value
+}
+
+const database = new pg.Pool({
+  connectionString: setting('RIDES_DATABASE'),
+  max: 20,
+  ...(env['RIDES_PIPELINE'] === 'on' ? { pipeline: true } : {}),
+})
+const idempotency = createIdempotency({
+  store: pgStore(database),
+  lease: `${Number(setting('RIDES_LEASE_MS'))}ms`,
+  ...(env['RIDES_EVENTS'] === 'off'
+    ? {}
+    : { onEvent: (event: PawlEvent) => tell({ type: 'event', event }) }),
+  // `off`: as in production, where the fence may share a packet with COMMIT.
+  ...(env['RIDES_FAILPOINTS'] === 'off' ? {} : { runtime: { ...systemRuntime, failpoint: pass } }),
+})
+
+async function effect(tx: pg.PoolClient, run: Run<pg.PoolClient>, stage: string, note: string) {
+  await tx.query(
+    'insert into effects (scope, key, stage, attempt, note) values ($1, $2, $3, $4, $5)',
+    [run.scope, run.key, stage, run.attempt, note],
+  )
+}
+
+/** Ids are drawn at random in each execution: a step that ran twice shows in the bytes. */
+async function book(run: Run<pg.PoolClient>, input: { to: string }, repeatable: boolean) {
+  const ride = await run.stage('ride_created', async (tx) => {
+    const id = `ride-${randomUUID()}`
+    await effect(tx, run, 'ride_created', id)
+    return { id, to: input.to }
+  })
+  await pass('handler', run)
+  const charge = await run.call(
+    'charged',
+    async ({ idempotencyKey, signal }) => {
+      const response = await fetch(`${setting('RIDES_PROVIDER')}/charges`, {
+        method: 'POST',
+        headers: { 'idempotency-key': idempotencyKey },
+        body: JSON.stringify({ key: run.key, ride: ride.id, attempt: run.attempt }),
+        signal,
+      })
+      if (!response.ok) throw new Error(`the provider answered ${response.status}`)
+      return (await response.json()) as { charge: string }
+    },
+    { repeatable },
+  )
+  return await run.finish(async (tx) => {
+    const receipt = `receipt-${randomUUID()}`
+    await effect(tx, run, 'receipt', receipt)
+    const body = { ride: ride.id, to: ride.to, charge: charge.charge, receipt }
+    return { status: 201, headers: { location: `/rides/${ride.id}` }, body }
+  })
+}
+
+// Each loads its own framework only: a matrix of kills starts a hundred processes.
+async function expressServer(): Promise<Parameters<typeof listen>[0]> {
+  const { default: express } = await import('express')
+  const app = express()
+  app.use(express.json())
+  app.use((req, _res, next) => {
+    failing.run(
+      { key: req.get('idempotency-key') ?? '', rules: rulesOf(req.get('x-failpoints')) },
+      next,
+    )
+  })
+  const route = { operation: OPERATION, scope: (req: ExpressReq) => req.get('x-scope') ?? '' }
+  app.post(
+    '/rides',
+    expressIdempotent(idempotency, route, (req: ExpressReq, run) =>
+      book(run, req.body as { to: string }, req.get('x-repeatable') !== 'false'),
+    ),
+  )
+  app.use((error: unknown, _req: ExpressReq, res: ExpressRes, _next: NextFunction) => {
+    res.status(500).json({ error: String(error) })
+  })
+  return (port, done) => app.listen(port, '127.0.0.1', done)
+}
+
+async function fetchServer(): Promise<Parameters<typeof listen>[0]> {
+  const { createAdaptorServer } = await import('@hono/node-server')
+  const route = {
+    operation: OPERATION,
+    scope: (request: Request) => request.headers.get('x-scope') ?? '',
+  }
+  const rides = fetchIdempotent(idempotency, route, async (request, run) =>
+    book(
+      run,
+      (await request.json()) as { to: string },
+      request.headers.get('x-repeatable') !== 'false',
+    ),
+  )
+  const server = createAdaptorServer({
+    fetch: (request: Request) => {
+      const { headers } = request
+      const asked = {
+        key: headers.get('idempotency-key') ?? '',
+        rules: rulesOf(headers.get('x-failpoints')),
+      }
+      return failing.run(asked, () =>
+        rides(request).catch((error: unknown) =>
+          Response.json({ error: String(error) }, { status: 500 }),
+        ),
+      )
+    },
+  }) as Server
+  return (port, done) => server.listen(port, '127.0.0.1', done)
+}
+
+function listen(start: (port: number, done: () => void) => Server): void {
+  const server = start(Number(env['RIDES_PORT'] ?? 0), () => {
+    const address = server.address()
+    if (typeof address !== 'object' || address === null) throw new Error('no port')
+    tell({ type: 'listening', port: address.port })
+  })
+}
+
+process.stdin.resume()
+process.stdin.once('end', () => process.exit(0)) // The test is gone.
+listen(await (setting('RIDES_FRAMEWORK') === 'fetch' ? fetchServer() : expressServer()))
