@@ -13,7 +13,7 @@ import { idOf } from './identity.ts'
 import { invariant } from './invariant.ts'
 import type { Outcome } from './outcome.ts'
 import { decide, type FoundRecord, type Stages, STARTED } from './record.ts'
-import type { ClaimInput, Hold } from './store.ts'
+import type { ClaimInput, ClaimReply, Hold } from './store.ts'
 
 /** Looks at a record that moves under us. Each round needs somebody else's success, so it is never near. */
 const ROUNDS_MAX = 20
@@ -65,7 +65,7 @@ export async function claim<Tx, Isolation extends string>(
   let lockedRounds = 0
   await failpoint(engine, 'claim.before', { id: input.id, attempt: 0 })
   for (let round = 1; round <= ROUNDS_MAX; round++) {
-    const reply = await ask(engine, 'claiming', () => engine.store.claim(input))
+    const reply = await askToClaim(engine, input)
     if (reply.kind === 'inserted') return claimed(engine, request, input, 1, reply.execution)
     if (reply.kind === 'nothing') {
       await backoff(engine.runtime, Math.min(round, 4))
@@ -118,6 +118,35 @@ export async function claim<Tx, Isolation extends string>(
     undefined,
     input.id,
   )
+}
+
+/**
+ * Asks for the claim. One that is given up may still be executed, when nobody works for it any more: then it is given
+ * back, or the next request would wait out a lease for nothing.
+ */
+async function askToClaim<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  input: ClaimInput,
+): Promise<ClaimReply> {
+  const asked: Promise<ClaimReply>[] = []
+  try {
+    return await ask(engine, 'claiming', () => {
+      const reply = engine.store.claim(input)
+      asked.push(reply)
+      return reply
+    })
+  } catch (error) {
+    const { id, owner } = input
+    const giveBack = async (late: ClaimReply): Promise<void> => {
+      if (late.kind !== 'inserted') return
+      const from = { kind: 'release', from: STARTED } as const
+      await ask(engine, 'giving a claim back', () =>
+        engine.store.write({ id, owner, attempt: 1 }, from),
+      )
+    }
+    for (const late of asked) late.then(giveBack).catch(() => undefined)
+    throw error
+  }
 }
 
 function inputOf<Tx, Isolation extends string>(

@@ -24,11 +24,21 @@ export function isResponse(value: unknown): value is Response {
  * @param max - bytes that may be stored
  */
 export async function draftOf(response: Response, max: number): Promise<CapturedDraft> {
-  const facts = { status: response.status, headers: [...response.headers] as readonly Header[] }
-  if (response.body === null) return { ...facts, body: new Uint8Array(), keepBody: true }
-  const isStream = /^\s*text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')
-  const body = isStream ? undefined : await readUpTo(response.clone().body, max)
+  // Nobody reads a copy of an event stream, and an unread copy keeps everything in memory.
+  if (EVENT_STREAM.test(response.headers.get('content-type') ?? '')) {
+    return { ...factsOf(response), keepBody: false }
+  }
+  // The copy's headers: some servers' own Response learns the type of its body only when it is copied.
+  const copy = response.clone()
+  const body = await readUpTo(copy.body, max)
+  const facts = factsOf(copy)
   return body === undefined ? { ...facts, keepBody: false } : { ...facts, body, keepBody: true }
+}
+
+const EVENT_STREAM = /^\s*text\/event-stream\b/i
+
+function factsOf(response: Response): { status: number; headers: readonly Header[] } {
+  return { status: response.status, headers: [...response.headers] }
 }
 
 /** A response of Pawl's own. */

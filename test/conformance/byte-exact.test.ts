@@ -55,6 +55,10 @@ interface Asked {
 
 const bytes = (maxLength: number) =>
   fc.uint8Array({ maxLength, size: 'max' }).map((array) => Buffer.from(array))
+/** Several packets; drawn as two numbers, because drawing each byte takes longer than the test. */
+const manyBytes = fc
+  .tuple(fc.nat(), fc.integer({ min: 400, max: 60_000 }))
+  .map(([seed, length]) => Buffer.alloc(length, createHash('sha512').update(String(seed)).digest()))
 const text = fc.string({ unit: 'binary', maxLength: 300, size: 'max' })
 const json = fc.oneof(fc.jsonValue(), fc.constant({ text: 'ø\u2028\ud83d\ude00', big: 1e21 }))
 
@@ -100,7 +104,7 @@ const script = (ways: readonly Way[]): fc.Arbitrary<Script> =>
     way: fc.constantFrom(...ways),
     status: fc.constantFrom(200, 201, 202, 203, 206, 204, 400, 402, 404, 409, 410, 422, 451),
     headers,
-    bytes: fc.oneof({ weight: 5, arbitrary: bytes(400) }, { weight: 1, arbitrary: bytes(60_000) }),
+    bytes: fc.oneof({ weight: 5, arbitrary: bytes(400) }, { weight: 1, arbitrary: manyBytes }),
     text,
     json,
     encoding: fc.constantFrom(undefined, undefined, 'gzip', 'br'),
@@ -293,6 +297,9 @@ function linesOf({ rawHeaders }: Reply): string[] {
   return lines.sort(([a], [b]) => (a < b ? -1 : Number(a > b))).map((one) => one.join(': '))
 }
 
+/** Bytes as text, one character each: compared at once, and shown where they differ. */
+const latin1 = (bytes: Buffer): string => bytes.toString('latin1')
+
 let last = 0
 function remember(script: Script): string {
   const id = `script-${String(++last)}`
@@ -313,12 +320,12 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
         const request = { body, headers: { ...headers, 'x-script': id } }
         const bare = await app.send({ ...request, path: '/bare' })
         const first = await app.send({ ...request, key: id })
-        expect(bare.body).toEqual(meant(script)) // Or the test does not do what it says.
-        expect(first.status).toBe(script.status)
-        expect(first.body).toEqual(meant(script))
+        const wanted = latin1(meant(script))
+        expect(latin1(bare.body)).toBe(wanted) // Or the test does not do what it says.
+        expect([first.status, latin1(first.body)]).toEqual([script.status, wanted])
         expect(linesOf(first)).toEqual(linesOf(bare))
         expect(await app.send({ ...request, key: id })).toReplay(first)
-        expect(await app.record(id)).toMatchObject({ response_body: meant(script) })
+        expect(latin1((await app.record(id))?.['response_body'] as Buffer)).toBe(wanted)
       }),
       PARAMETERS,
     )
@@ -342,7 +349,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
         const id = remember(script)
         const request = { key: id, headers: { 'x-script': id } }
         const first = await app.send(request)
-        expect([first.status, first.body]).toEqual([script.status, meant(script)])
+        expect([first.status, latin1(first.body)]).toEqual([script.status, latin1(meant(script))])
         for (const [name, value] of headersOf(script))
           expect([first.headers[name.toLowerCase()]].flat().join('\n')).toContain(value)
         expect(await app.send(request)).toReplay(first)
