@@ -15,7 +15,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { FRAMEWORKS, type FrameworkName, type PlainHandler, setup } from '../support/app.ts'
 import type { Reply } from '../support/http-client.ts'
 
-const RUNS = 120
+const RUNS = 250
 const { env } = process
 const PARAMETERS: fc.Parameters<unknown> = {
   numRuns: RUNS,
