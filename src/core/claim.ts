@@ -120,33 +120,54 @@ export async function claim<Tx, Isolation extends string>(
   )
 }
 
+/** What a claim or a takeover has made ours, and how far it is. */
+interface Taken {
+  readonly hold: Hold
+  readonly recoveryPoint: string
+}
+
 /**
- * Asks for the claim. One that is given up may still be executed, when nobody works for it any more: then it is given
- * back, or the next request would wait out a lease for nothing.
+ * Asks for a record. A question that is given up may still be executed, when nobody works for it any more: then the
+ * record is given back, or the next request would wait out a lease for nothing.
  */
-async function askToClaim<Tx, Isolation extends string>(
+async function askFor<Tx, Isolation extends string, R>(
   engine: Engine<Tx, Isolation>,
-  input: ClaimInput,
-): Promise<ClaimReply> {
-  const asked: Promise<ClaimReply>[] = []
+  doing: string,
+  question: () => Promise<R>,
+  takenBy: (reply: R) => Taken | undefined,
+): Promise<R> {
+  const asked: Promise<R>[] = []
   try {
-    return await ask(engine, 'claiming', () => {
-      const reply = engine.store.claim(input)
+    return await ask(engine, doing, () => {
+      const reply = question()
       asked.push(reply)
       return reply
     })
   } catch (error) {
-    const { id, owner } = input
-    const giveBack = async (late: ClaimReply): Promise<void> => {
-      if (late.kind !== 'inserted') return
-      const from = { kind: 'release', from: STARTED } as const
-      await ask(engine, 'giving a claim back', () =>
-        engine.store.write({ id, owner, attempt: 1 }, from),
-      )
+    const giveBack = async (late: R): Promise<void> => {
+      const taken = takenBy(late)
+      if (taken === undefined) return
+      const { hold, recoveryPoint } = taken
+      const release = { kind: 'release', from: recoveryPoint } as const
+      await ask(engine, 'giving a record back', () => engine.store.write(hold, release))
     }
     for (const late of asked) late.then(giveBack).catch(() => undefined)
     throw error
   }
+}
+
+async function askToClaim<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  input: ClaimInput,
+): Promise<ClaimReply> {
+  const { id, owner } = input
+  return await askFor(
+    engine,
+    'claiming',
+    () => engine.store.claim(input),
+    ({ kind }) =>
+      kind === 'inserted' ? { hold: { id, owner, attempt: 1 }, recoveryPoint: STARTED } : undefined,
+  )
 }
 
 function inputOf<Tx, Isolation extends string>(
@@ -174,11 +195,16 @@ async function take<Tx, Isolation extends string>(
   seen: FoundRecord,
   how: 'take_over' | 'reset',
 ): Promise<FoundRecord | undefined> {
-  const hold = { id: input.id, owner: input.owner, attempt: seen.attempt, leaseMs: engine.leaseMs }
-  const taken =
-    how === 'take_over'
-      ? await ask(engine, 'taking over', () => engine.store.takeOver(hold))
-      : await ask(engine, 'starting anew', () => engine.store.reset({ ...input, ...hold }))
+  const { id, owner } = input
+  const hold = { id, owner, attempt: seen.attempt, leaseMs: engine.leaseMs }
+  const taken = await askFor(
+    engine,
+    how === 'take_over' ? 'taking over' : 'starting anew',
+    () =>
+      how === 'take_over' ? engine.store.takeOver(hold) : engine.store.reset({ ...input, ...hold }),
+    (late) =>
+      late && { hold: { id, owner, attempt: late.attempt }, recoveryPoint: late.recoveryPoint },
+  )
   if (taken === undefined) return undefined
   invariant(taken.attempt > seen.attempt, 'attempts only grow', {
     id: input.id,
