@@ -13,6 +13,8 @@ export interface Way {
 /** How long and how many at once. */
 export interface SliceOptions {
   readonly concurrency: number
+  /** Before the first slice, for each way. */
+  readonly warmMs: number
   readonly sliceMs: number
   readonly pairs: number
 }
@@ -33,7 +35,9 @@ export interface Comparison {
 
 /** Runs A B B A A B … and compares. The order alternates, so that drift within a pair cancels out. */
 export async function compare(bare: Way, guarded: Way, options: SliceOptions): Promise<Comparison> {
-  for (const way of [bare, guarded]) await rate(way, { ...options, sliceMs: options.sliceMs / 2 })
+  // Until the compiler has settled on both: cold code measures the compiler.
+  for (const way of [bare, guarded, bare, guarded])
+    await rate(way, { ...options, sliceMs: options.warmMs / 2 })
   const bareRates: number[] = []
   const guardedRates: number[] = []
   for (let pair = 0; pair < options.pairs; pair++) {
@@ -65,7 +69,7 @@ export function median(values: readonly number[]): number {
 
 async function rate(
   way: Way,
-  { concurrency, sliceMs }: Omit<SliceOptions, 'pairs'>,
+  { concurrency, sliceMs }: Pick<SliceOptions, 'concurrency' | 'sliceMs'>,
 ): Promise<number> {
   const start = performance.now()
   const end = start + sliceMs

@@ -68,14 +68,16 @@ export class Translation {
   /** Of a transaction that carries a record's change. */
   ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
     if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
-    const ours = !(error instanceof FromWork)
-    if (ours && this.#dialect.failureOf(error) === 'fenced') return new LeaseLostError(at)
+    // What wraps another error is not the fence's own: an application may divide by zero as well.
+    const isBare = error instanceof Error && error.cause === undefined
+    if (isBare && this.#dialect.failureOf(error) === 'fenced') return new LeaseLostError(at)
     return this.ofTransaction(error, at)
   }
 
   /** Of a transaction without a record. */
   ofTransaction(error: unknown, at: { readonly id?: string; readonly step: string }): unknown {
     if (PawlError.is(error)) return error
+    if (error instanceof ConnectError) return this.ofStatement('opening a transaction', error)
     if (error instanceof ConnectionLostError) return new AbortedError(unwrapped(error.cause))
     if (error instanceof RolledBackError) return new TransactionFailedInsideError(at, error)
     if (error instanceof FromWork) {

@@ -1,0 +1,34 @@
+/** Goal: the fence's own error is a lost lease, and nothing else is, however much it looks like it. */
+import { expect, test } from 'vitest'
+import { ConnectError, ConnectionLostError } from '../../../src/sql/database.ts'
+import { postgres } from '../../../src/sql/postgres.ts'
+import { fromWork, Translation } from '../../../src/sql/translate.ts'
+
+const errors = new Translation(postgres, '"idempotency_key"')
+const at = { id: 'ikey_1', owner: 'me', attempt: 1, step: 'charged' }
+const sql = (code: string) => Object.assign(new Error(code), { code })
+
+test('division by zero of the fence is a lost lease', () => {
+  expect(errors.ofCommit(sql('22012'), at)).toMatchObject({ code: 'lease_lost' })
+})
+
+test('division by zero of the application is its own error, as the same object', async () => {
+  const own = sql('22012')
+  const thrown: unknown = await fromWork(() => Promise.reject(own)).catch((error: unknown) => error)
+  expect(errors.ofCommit(thrown, at)).toBe(own)
+})
+
+test('and with the connection lost behind it, an abort', async () => {
+  const thrown: unknown = await fromWork(() => Promise.reject(sql('22012'))).catch(
+    (error: unknown) => error,
+  )
+  expect(errors.ofCommit(new ConnectionLostError(thrown), at)).toMatchObject({
+    name: 'AbortedError',
+  })
+})
+
+test('a connection that was handed over in a failed transaction is no connection', () => {
+  expect(errors.ofCommit(new ConnectError(sql('25P02')), at)).toMatchObject({
+    code: 'store_unavailable',
+  })
+})
