@@ -10,8 +10,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // Most files wait for processes and leases: two at once halve the time, also on two cores.
-    maxWorkers: 2,
+    // One file at a time: beside the load test on two cores, others would measure the machine.
+    maxWorkers: 1,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     // Type tests: a `@ts-expect-error` without an error behind it fails the run. test/tidy/types.test.ts holds that.
     typecheck: {

@@ -28,25 +28,28 @@ async function serve(
 const get = async (port: number): Promise<Response> => await fetch(`http://127.0.0.1:${port}`)
 
 test('nothing leaves before release, and what leaves is what was recorded', async () => {
-  let capture: ResponseCapture | undefined
+  let began: (capture: ResponseCapture) => void
+  const captured = new Promise<ResponseCapture>((resolve) => (began = resolve))
   const port = await serve((res) => {
-    capture = new ResponseCapture(res, 1_000)
+    const capture = new ResponseCapture(res, 1_000)
     res.setHeader('x-a', '1')
     res.writeHead(201, 'Made', { 'x-b': '2' })
     res.write('a')
     res.end('b')
+    began(capture)
   })
   const answer = get(port)
+  const capture = await captured
   const early = await Promise.race([answer, sleep(50)])
   expect(early).toBeUndefined()
-  const draft = await capture?.draft
+  const draft = await capture.draft
   expect(draft).toMatchObject({ status: 201, keepBody: true })
-  expect(draft?.headers).toEqual([
+  expect(draft.headers).toEqual([
     ['x-a', '1'],
     ['x-b', '2'],
   ])
-  expect(Buffer.from(draft?.body as Uint8Array).toString()).toBe('ab')
-  capture?.release()
+  expect(Buffer.from(draft.body as Uint8Array).toString()).toBe('ab')
+  capture.release()
   const response = await answer
   expect([response.status, response.statusText, await response.text()]).toEqual([201, 'Made', 'ab'])
 })
@@ -152,13 +155,18 @@ test('a handler that destroys its response has failed', async () => {
 
 describe('40 · the client hangs up', () => {
   async function hangUp(handler: (res: ServerResponse) => Promise<void>): Promise<void> {
-    let done: Promise<void> | undefined
+    let began: (done: Promise<void>) => void
+    const handling = new Promise<{ readonly done: Promise<void> }>((resolve) => {
+      began = (done) => resolve({ done })
+    })
     const port = await serve((res) => {
-      done = handler(res)
+      const done = handler(res)
+      began(done)
       return done
     })
     const socket = connect(port, '127.0.0.1')
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    const { done } = await handling
     await sleep(30)
     socket.destroy()
     await done
