@@ -41,6 +41,7 @@ const NO_DEFAULT_EXPORT = {
 
 const NO_CONSOLE = { name: 'console', message: 'A library does not print: announce an event.' }
 
+/** Every line counts, comments and blank ones too: the limit is on what one has to read. Of functions as well. */
 const linesMax = (max) => ({ 'max-lines': ['error', { max }] })
 
 export default defineConfig(
