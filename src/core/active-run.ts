@@ -54,7 +54,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   /** Set by finish, when the outcome is durable. */
   response: WholeResponse | undefined
   #recorded: readonly (readonly [string, Step])[]
-  #open: { readonly name: string; readonly settled: Promise<unknown> } | undefined
+  #open: { readonly name: string; readonly settled: Promise<void> } | undefined
   #stopped: PawlError | undefined
   #aborter: AbortController | undefined
   readonly #used = new Set<string>()
@@ -99,8 +99,6 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   }
 
   lost(): void {
-    // A heartbeat that crosses a finish finds the record finished: that is no loss, and the fence decides anyway.
-    if (this.response !== undefined || this.#open?.name === FINISHED) return
     this.stop(new LeaseLostError({ ...this.hold, step: this.#open?.name ?? this.recoveryPoint }))
     this.tell({ type: 'lease_lost', step: this.#open?.name ?? this.recoveryPoint })
   }
@@ -137,15 +135,23 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     return { kind: 'recorded', step }
   }
 
-  /** Runs a step with the gate closed behind it. */
+  /** Runs a step with the gate closed behind it: before its first line, which may be the application's. */
   async inside<R>(name: string, step: () => Promise<R>): Promise<R> {
-    const settled = step()
+    let settle = (): void => undefined
+    const settled = new Promise<void>((resolve) => (settle = resolve))
     this.#open = { name, settled }
     try {
-      return await settled
+      return await step()
     } finally {
       this.#open = undefined
+      settle()
     }
+  }
+
+  /** A step has failed and left nothing behind: it may be tried again under its name. */
+  reopen(name: string): void {
+    invariant(!this.stages.has(name), 'a recorded step is never run again', { id: this.hold.id })
+    this.#used.delete(name)
   }
 
   /**
@@ -156,7 +162,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   async leave(): Promise<void> {
     if (this.#open === undefined) return
     const { name, settled } = this.#open
-    await settled.catch(() => undefined)
+    await settled
     throw new StepMisusedError(
       `the handler returned while "${name}" was open; await every stage and call.`,
       this.hold.id,

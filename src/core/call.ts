@@ -36,7 +36,7 @@ export async function call<Tx, Isolation extends string>(
     const result =
       options.repeatable === false
         ? await sendOnce(run, name, work, options)
-        : await send(run, name, work, options)
+        : await sendAgain(run, name, work, options)
     const done: Step =
       result.text === undefined
         ? { kind: 'call', status: 'done' }
@@ -72,6 +72,21 @@ async function send<Tx, Isolation extends string>(
   return jsonResult(name, value)
 }
 
+/** A call that may be made again, in this attempt too when it failed. */
+async function sendAgain<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  name: string,
+  work: CallWork,
+  options: CallOptions,
+): Promise<JsonResult> {
+  try {
+    return await send(run, name, work, options)
+  } catch (error) {
+    run.reopen(name)
+    throw error
+  }
+}
+
 /** Commits the intent, sends, and takes the intent back only when it is known that nothing happened. */
 async function sendOnce<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
@@ -98,6 +113,7 @@ async function sendOnce<Tx, Isolation extends string>(
       throw run.stop(new OutcomeUnknownError({ id: run.hold.id, step: name }, error))
     }
     await write(run, name, { kind: 'journal', from, stages: before, leaseMs })
+    run.reopen(name)
     throw error
   }
 }

@@ -9,7 +9,6 @@ import { ask, backoff, sleep } from './ask.ts'
 import { type Engine, failpoint } from './engine.ts'
 import { StoreUnavailableError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
-import { idOf } from './identity.ts'
 import { invariant } from './invariant.ts'
 import type { Outcome } from './outcome.ts'
 import { decide, type FoundRecord, type Stages, STARTED } from './record.ts'
@@ -26,6 +25,8 @@ const POLL_MAX_MS = 500
 
 /** One request for a claim. */
 export interface ClaimRequest {
+  /** The digest of the three that follow. */
+  readonly id: string
   readonly operation: string
   readonly scope: string
   readonly key: string
@@ -175,7 +176,7 @@ function inputOf<Tx, Isolation extends string>(
   request: ClaimRequest,
 ): ClaimInput {
   return {
-    id: idOf(request),
+    id: request.id,
     scope: request.scope,
     operation: request.operation,
     key: request.key,

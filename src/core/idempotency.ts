@@ -10,7 +10,7 @@ import { announcer, type PawlEvent } from './events.ts'
 import { execute, giveUp, Inflight } from './execute.ts'
 import { canonicalJson, fingerprintOf, type FingerprintParts } from './fingerprint.ts'
 import { Leases } from './heartbeat.ts'
-import { checkKey, checkOperation, scopeText } from './identity.ts'
+import { checkKey, checkOperation, idOf, scopeText } from './identity.ts'
 import type { Json } from './json.ts'
 import { checkStoredHeaders, type Outcome } from './outcome.ts'
 import type { HandlerResult, Run } from './run.ts'
@@ -229,7 +229,8 @@ function claimRequestOf<Tx, Isolation extends string, Input extends Json>(
     fingerprintParts(request.fingerprint === undefined ? request.input : request.fingerprint),
     engine.fingerprintSecrets,
   )
-  return { operation, scope, key, fingerprint, policy: policyOf(request) }
+  const id = idOf({ operation, scope, key })
+  return { id, operation, scope, key, fingerprint, policy: policyOf(request) }
 }
 
 function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {

@@ -91,7 +91,8 @@ export interface Run<Tx, Isolation extends string = string> {
    * `work` may be called several times before it commits (deadlocks and serialization failures are retried), so it
    * should have no effects but those on `tx`.
    *
-   * @param name - stable over deploys; letters, digits, `.`, `_`, `-`; unique within the operation
+   * @param name - stable over deploys; letters, digits, `.`, `_`, `-`; unique within the operation. A stage that
+   * failed may be tried again under its name; a call too, unless it was sent and may not be repeated
    * @returns the result as JSON carries it: the first attempt sees what a later one would
    * @throws {@link LeaseLostError} another attempt has taken over; the rows of this one were rolled back
    * @throws {@link StageAbortedError} the database aborted it five times; nothing was committed

@@ -24,7 +24,7 @@ export async function stage<Tx, Isolation extends string>(
   const entry = run.enter(name, 'stage')
   if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
   return await run.inside(name, async () => {
-    const step = await commitStep(run, name, options, async (tx) => {
+    const committing = commitStep(run, name, options, async (tx) => {
       const result = jsonResult(name, await work(tx))
       await failpoint(run.engine, 'stage.work.after', { ...run.hold, step: name })
       const done: Step =
@@ -40,6 +40,10 @@ export async function stage<Tx, Isolation extends string>(
           leaseMs: engine.leaseMs,
         },
       }
+    })
+    const step = await committing.catch((error: unknown) => {
+      run.reopen(name)
+      throw error
     })
     run.advance(name, step)
     await failpoint(run.engine, 'stage.commit.after', { ...run.hold, step: name })

@@ -110,7 +110,7 @@ async function protect<Req, Tx, Isolation extends string>(
   let by: 'finish' | 'handler' = 'handler'
   let answer: Answer
   try {
-    const claim = { operation, ...identity, method, path, policy }
+    const claim = { id, operation, ...identity, method, path, policy }
     const work = (run: Run<Tx, Isolation>): ReturnType<typeof exchange.handler> => {
       attempt = run.attempt
       return exchange.handler(run)

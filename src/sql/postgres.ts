@@ -220,7 +220,8 @@ function statements(table: string): StatementTexts {
     limitLockWait: `select set_config('lock_timeout', $1, true)`,
 
     /** in   1 json array of holds · 2 lease ms
-     *  out  one row a hold that is lost. Rows that a commit holds are skipped: never wait behind a stage
+     *  out  one row a hold that is lost; a finished record keeps its owner and is not. Rows that a commit holds are
+     *       skipped: never wait behind a stage
      *  plan primary key a hold */
     heartbeat: `
       with asked as materialized (
@@ -241,8 +242,7 @@ function statements(table: string): StatementTexts {
         from asked
         left join ${table} k on k.id = asked.id and k.id = any (array(select id from asked))
        where k.owner is distinct from asked.owner
-          or k.attempt is distinct from asked.attempt
-          or k.state <> 'running'`,
+          or k.attempt is distinct from asked.attempt`,
 
     /** in   1 limit · 2 grace ms
      *  out  the ids deleted

@@ -447,6 +447,8 @@ describe.each(STORES)('%s', (_, open) => {
         (run) => run.stage('a', async () => await run.stage('b', () => 1)),
       ],
       ['a call inside a stage', (run) => run.stage('a', async () => await run.call('b', () => 1))],
+      ['a stage inside a call', (run) => run.call('a', () => run.stage('b', () => 1))],
+      ['a call inside a call', (run) => run.call('a', () => run.call('b', () => 1))],
       [
         'two at once',
         async (run) => {
@@ -470,6 +472,31 @@ describe.each(STORES)('%s', (_, open) => {
         return name === 'after finish' ? undefined : { body: 'x' }
       })
       await outcome
+    })
+
+    test('a step that failed may be tried again under its name; what is recorded may not', async () => {
+      const { idempotency, request, effect, effects } = setup()
+      let calls = 0
+      const go = () =>
+        idempotency.run(request, async (_, run) => {
+          const charge = () =>
+            run.call('charged', () => {
+              calls++
+              if (calls === 1) throw new Error('busy')
+              return calls
+            })
+          const sale = (): Promise<void> =>
+            run.stage('sold', async (tx) => {
+              await effect(tx, 'sold', run.attempt)
+              if (calls === 2) throw new Error(`sold out ${String(calls++)}`)
+            })
+          await charge().catch(charge)
+          await sale().catch(sale)
+          return { body: String(calls) }
+        })
+      expect(body(await go())).toBe('3')
+      expect(await go()).toMatchObject({ replayed: true })
+      expect(await effects()).toEqual(['sold'])
     })
 
     test('a stage left open when the handler returns', async () => {
@@ -542,6 +569,26 @@ describe.each(STORES)('%s', (_, open) => {
       return { body: 'too late' }
     })
     await expect(slow).rejects.toMatchObject({ code: 'lease_lost' })
+  })
+
+  test('a heartbeat that crosses a finish reports no loss; one of a taken over record does', async () => {
+    const { idempotency, request } = setup()
+    let hold = { id: '', owner: '', attempt: 0 }
+    const result = await idempotency.run(request, async (_, run) => {
+      await run.stage('a', () => 1)
+      const rows = await under.sql<typeof hold>(
+        `select id, owner, attempt from ${under.table} where id = $1`,
+        [run.id],
+      )
+      hold = rows[0] ?? hold
+      return { body: 'ok' }
+    })
+    expect(result).toMatchObject({ stored: true })
+    expect(await under.store.heartbeat([hold], 10_000)).toEqual([])
+    const stale = { ...hold, attempt: hold.attempt - 1 }
+    expect(await under.store.heartbeat([stale], 10_000)).toEqual([stale])
+    const gone = { ...hold, id: 'ikey_gone' }
+    expect(await under.store.heartbeat([gone], 10_000)).toEqual([gone])
   })
 
   test('33 · the reaper deletes expired outcomes in batches, and never a running or unknown record', async () => {
