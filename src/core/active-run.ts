@@ -40,6 +40,8 @@ export interface ActiveRunStart {
   readonly stages: Stages
   readonly resumed: boolean
   readonly policy: Policy
+  /** Told when `run.finish` is durable, before the handler goes on. */
+  readonly finished: (() => void) | undefined
 }
 
 /** A step that may begin, or the one an earlier attempt recorded under this name. */
@@ -54,7 +56,9 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   /** Set by finish, when the outcome is durable. */
   response: WholeResponse | undefined
   #recorded: readonly (readonly [string, Step])[]
-  #open: { readonly name: string; readonly settled: Promise<void> } | undefined
+  /** The step that is under way. */
+  #open: string | undefined
+  #whenEnded: (() => void) | undefined
   #stopped: PawlError | undefined
   #aborter: AbortController | undefined
   readonly #used = new Set<string>()
@@ -99,8 +103,9 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   }
 
   lost(): void {
-    this.stop(new LeaseLostError({ ...this.hold, step: this.#open?.name ?? this.recoveryPoint }))
-    this.tell({ type: 'lease_lost', step: this.#open?.name ?? this.recoveryPoint })
+    const step = this.#open ?? this.recoveryPoint
+    this.stop(new LeaseLostError({ ...this.hold, step }))
+    this.tell({ type: 'lease_lost', step })
   }
 
   unrenewed(error: unknown): void {
@@ -135,17 +140,20 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     return { kind: 'recorded', step }
   }
 
-  /** Runs a step with the gate closed behind it: before its first line, which may be the application's. */
-  async inside<R>(name: string, step: () => Promise<R>): Promise<R> {
-    let settle = (): void => undefined
-    const settled = new Promise<void>((resolve) => (settle = resolve))
-    this.#open = { name, settled }
-    try {
-      return await step()
-    } finally {
-      this.#open = undefined
-      settle()
-    }
+  /** Closes the gate behind a step: before its first line, which may be the application's. `end` opens it. */
+  begin(name: string): void {
+    invariant(this.#open === undefined, 'steps run one after another', { id: this.hold.id })
+    this.#open = name
+  }
+
+  end(): void {
+    this.#open = undefined
+    this.#whenEnded?.()
+  }
+
+  /** True while a step is under way. */
+  get isInside(): boolean {
+    return this.#open !== undefined
   }
 
   /** A step has failed and left nothing behind: it may be tried again under its name. */
@@ -160,9 +168,9 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
    * @throws {@link StepMisusedError} a stage or call was not awaited; it is waited for before this is thrown
    */
   async leave(): Promise<void> {
-    if (this.#open === undefined) return
-    const { name, settled } = this.#open
-    await settled
+    const name = this.#open
+    if (name === undefined) return
+    await new Promise<void>((resolve) => (this.#whenEnded = resolve))
     throw new StepMisusedError(
       `the handler returned while "${name}" was open; await every stage and call.`,
       this.hold.id,
@@ -194,7 +202,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
 
   #overlap(name: string): StepMisusedError {
     return new StepMisusedError(
-      `"${name}" was started while "${this.#open?.name ?? ''}" is open. Stages and calls run one after another, ` +
+      `"${name}" was started while "${this.#open ?? ''}" is open. Stages and calls run one after another, ` +
         `never inside one another: await the first one, or move the second one out of it.`,
       this.hold.id,
     )

@@ -68,17 +68,26 @@ export function unavailable(
  * The answer, or {@link StoreUnavailableError} after `ms`. A database that neither answers nor refuses would otherwise
  * hold the client for as long as TCP does.
  */
-export async function within<R>(
+export function within<R>(
   engine: Pick<Asking, 'runtime'>,
   doing: string,
   ms: number,
   answer: Promise<R>,
 ): Promise<R> {
-  return await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const cancel = engine.runtime.timer(Math.max(0, ms), () => {
       reject(new StoreUnavailableError(doing))
     })
-    answer.then(resolve, reject).finally(cancel)
+    answer.then(
+      (value) => {
+        cancel()
+        resolve(value)
+      },
+      (error: unknown) => {
+        cancel()
+        reject(error)
+      },
+    )
   })
 }
 

@@ -6,7 +6,6 @@
  */
 import type { ActiveRun } from './active-run.ts'
 import { milliseconds } from './duration.ts'
-import { failpoint } from './engine.ts'
 import { CallTimeoutError, OutcomeUnknownError } from './errors.ts'
 import { downstreamKeyOf } from './identity.ts'
 import { invariant } from './invariant.ts'
@@ -32,7 +31,9 @@ export async function call<Tx, Isolation extends string>(
 ): Promise<unknown> {
   const entry = run.enter(name, 'call')
   if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
-  return await run.inside(name, async () => {
+  const { engine } = run
+  run.begin(name)
+  try {
     const result =
       options.repeatable === false
         ? await sendOnce(run, name, work, options)
@@ -42,13 +43,15 @@ export async function call<Tx, Isolation extends string>(
         ? { kind: 'call', status: 'done' }
         : { kind: 'call', status: 'done', result: result.value }
     const stages = run.with(name, done)
-    const { leaseMs } = run.engine
+    const { leaseMs } = engine
     await write(run, name, { kind: 'advance', from: run.recoveryPoint, to: name, stages, leaseMs })
     run.advance(name, done)
     run.tell({ type: 'call_recorded', step: name })
-    await failpoint(run.engine, 'call.record.after', { ...run.hold, step: name })
+    if (engine.failpoint) await engine.failpoint('call.record.after', { ...run.hold, step: name })
     return result.value
-  })
+  } finally {
+    run.end()
+  }
 }
 
 async function send<Tx, Isolation extends string>(
@@ -68,7 +71,8 @@ async function send<Tx, Isolation extends string>(
     work,
     options,
   )
-  await failpoint(run.engine, 'call.work.after', { ...run.hold, step: name })
+  if (run.engine.failpoint)
+    await run.engine.failpoint('call.work.after', { ...run.hold, step: name })
   return jsonResult(name, value)
 }
 
@@ -103,7 +107,8 @@ async function sendOnce<Tx, Isolation extends string>(
   })
   const sent = run.with(name, { kind: 'call', status: 'sent' })
   await write(run, name, { kind: 'journal', from, stages: sent, leaseMs })
-  await failpoint(run.engine, 'call.intent.after', { ...run.hold, step: name })
+  if (run.engine.failpoint)
+    await run.engine.failpoint('call.intent.after', { ...run.hold, step: name })
   try {
     return await send(run, name, work, options)
   } catch (error) {

@@ -6,7 +6,7 @@
  */
 import type { Policy } from './active-run.ts'
 import { ask, backoff, sleep } from './ask.ts'
-import { type Engine, failpoint } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { StoreUnavailableError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { invariant } from './invariant.ts'
@@ -64,7 +64,7 @@ export async function claim<Tx, Isolation extends string>(
   const waitUntil = engine.runtime.now() + request.policy.waitMs
   let polls = 0
   let lockedRounds = 0
-  await failpoint(engine, 'claim.before', { id: input.id, attempt: 0 })
+  if (engine.failpoint) await engine.failpoint('claim.before', { id: input.id, attempt: 0 })
   for (let round = 1; round <= ROUNDS_MAX; round++) {
     const reply = await askToClaim(engine, input)
     if (reply.kind === 'inserted') return claimed(engine, request, input, 1, reply.execution)
@@ -157,12 +157,12 @@ async function askFor<Tx, Isolation extends string, R>(
   }
 }
 
-async function askToClaim<Tx, Isolation extends string>(
+function askToClaim<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   input: ClaimInput,
 ): Promise<ClaimReply> {
   const { id, owner } = input
-  return await askFor(
+  return askFor(
     engine,
     'claiming',
     () => engine.store.claim(input),
@@ -212,7 +212,8 @@ async function take<Tx, Isolation extends string>(
     attempt: taken.attempt,
   })
   invariant(taken.owner === input.owner, 'a takeover is ours', { id: input.id })
-  await failpoint(engine, 'take_over.after', { id: input.id, attempt: taken.attempt })
+  if (engine.failpoint)
+    await engine.failpoint('take_over.after', { id: input.id, attempt: taken.attempt })
   // A released record was given back by somebody alive; only a lapsed lease is a sign of trouble.
   if (how === 'take_over' && seen.owner !== undefined) {
     const { operation } = request
@@ -222,19 +223,18 @@ async function take<Tx, Isolation extends string>(
   return taken
 }
 
-async function claimed<Tx, Isolation extends string>(
+function claimed<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   request: ClaimRequest,
   input: ClaimInput,
   attempt: number,
   execution: string,
   record?: FoundRecord,
-): Promise<ClaimResult> {
+): ClaimResult | Promise<ClaimResult> {
   const stages: Stages = record?.stages ?? new Map()
   const resumed = stages.size > 0
   const recoveryPoint = record?.recoveryPoint ?? STARTED
   const { id, owner } = input
-  await failpoint(engine, 'claim.after', { id, attempt })
   engine.announce({
     type: 'claimed',
     id,
@@ -243,14 +243,9 @@ async function claimed<Tx, Isolation extends string>(
     resumed,
     recoveryPoint,
   })
-  return {
-    kind: 'claimed',
-    hold: { id, owner, attempt },
-    execution,
-    recoveryPoint,
-    stages,
-    resumed,
-  }
+  const hold = { id, owner, attempt }
+  const result = { kind: 'claimed', hold, execution, recoveryPoint, stages, resumed } as const
+  return engine.failpoint?.('claim.after', { id, attempt }).then(() => result) ?? result
 }
 
 /**

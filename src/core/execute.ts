@@ -7,11 +7,11 @@ import { ActiveRun, asCurrent } from './active-run.ts'
 import { call } from './call.ts'
 import { claim, type ClaimRequest } from './claim.ts'
 import { within } from './ask.ts'
-import { type Engine, failpoint } from './engine.ts'
+import type { Engine } from './engine.ts'
 import { ClosedError, PawlError } from './errors.ts'
 import { finish, finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
-import type { Finished, HandlerResult, Run } from './run.ts'
+import type { HandlerResult, Run } from './run.ts'
 import { stage } from './stage.ts'
 
 /** A response that was captured on its way out. */
@@ -36,7 +36,8 @@ export type Answer =
 
 /** The handlers of this process that have not ended. */
 export class Inflight {
-  readonly #settled = new Set<Promise<unknown>>()
+  #open = 0
+  #idle: (() => void)[] = []
   #closed = false
 
   get closed(): boolean {
@@ -48,17 +49,17 @@ export class Inflight {
   }
 
   add<R>(work: Promise<R>): Promise<R> {
-    const settled = work.then(
-      () => undefined,
-      () => undefined,
-    )
-    this.#settled.add(settled)
-    void settled.then(() => this.#settled.delete(settled))
+    const ended = (): void => {
+      this.#open--
+      if (this.#open === 0) for (const idle of this.#idle.splice(0)) idle()
+    }
+    this.#open++
+    work.then(ended, ended)
     return work
   }
 
   async settled(): Promise<void> {
-    while (this.#settled.size > 0) await Promise.all(this.#settled)
+    while (this.#open > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
 }
 
@@ -109,9 +110,10 @@ export async function execute<Tx, Isolation extends string>(
         stages,
         resumed,
         policy,
+        finished,
       }
       const run = new ActiveRun(engine, start)
-      return await attempt(run, facadeOf(run, finished), handler)
+      return await attempt(run, facadeOf(run), handler)
     }
   }
 }
@@ -125,8 +127,8 @@ async function attempt<Tx, Isolation extends string>(
 ): Promise<Answer> {
   run.engine.leases.add(run)
   try {
-    const result = await asCurrent(facade, async () => await handler(facade))
-    await run.leave()
+    const result = await asCurrent(facade, () => handler(facade))
+    if (run.isInside) await run.leave()
     if (run.stopped !== undefined) throw run.stopped
     return await conclude(run, result)
   } catch (error) {
@@ -160,7 +162,7 @@ async function fail<Tx, Isolation extends string>(
   error: unknown,
 ): Promise<Answer> {
   const { id } = run.hold
-  await run.leave().catch(() => undefined)
+  if (run.isInside) await run.leave().catch(() => undefined)
   // Durable already: what failed came after the commit, and a retry replays it. So does this answer.
   if (run.response !== undefined)
     return { kind: 'finished', id, response: run.response, stored: true }
@@ -204,7 +206,7 @@ export async function release<Tx, Isolation extends string>(
   error: unknown,
 ): Promise<void> {
   const { engine, hold } = run
-  await failpoint(engine, 'release.before', hold)
+  if (engine.failpoint) await engine.failpoint('release.before', hold)
   try {
     const released = engine.store.write(hold, { kind: 'release', from: run.recoveryPoint })
     if (!(await within(engine, 'releasing', RELEASE_MAX_MS, released))) return
@@ -212,7 +214,7 @@ export async function release<Tx, Isolation extends string>(
   } catch (unanswered) {
     run.tell({ type: 'release_failed', error: unanswered })
   }
-  await failpoint(engine, 'release.after', hold)
+  if (engine.failpoint) await engine.failpoint('release.after', hold)
 }
 
 /** Gives up the runs that did not end in time. Their later writes are fenced off. */
@@ -228,10 +230,7 @@ export async function giveUp<Tx, Isolation extends string>(
   )
 }
 
-function facadeOf<Tx, Isolation extends string>(
-  run: ActiveRun<Tx, Isolation>,
-  finished: (() => void) | undefined,
-): Run<Tx, Isolation> {
+function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): Run<Tx, Isolation> {
   const { hold, key, scope, operation, resumed } = run.start
   return {
     id: hold.id,
@@ -247,14 +246,10 @@ function facadeOf<Tx, Isolation extends string>(
     get recoveryPoint() {
       return run.recoveryPoint
     },
-    stage: async <T>(name: string, work: (tx: Tx) => unknown, options = {}): Promise<T> =>
-      (await stage(run, name, work, options)) as T,
-    call: async <T>(name: string, work: Parameters<typeof call>[2], options = {}): Promise<T> =>
-      (await call(run, name, work, options)) as T,
-    finish: async (work, options = {}): Promise<Finished> => {
-      const proof = await finish(run, work, options)
-      finished?.()
-      return proof
-    },
+    stage: <T>(name: string, work: (tx: Tx) => unknown, options = {}) =>
+      stage(run, name, work, options) as Promise<T>,
+    call: <T>(name: string, work: Parameters<typeof call>[2], options = {}) =>
+      call(run, name, work, options) as Promise<T>,
+    finish: (work, options = {}) => finish(run, work, options),
   }
 }

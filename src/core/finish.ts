@@ -4,7 +4,6 @@
  * Protocol: docs/internals/protocol.md#finish. Conformance 11–14, 18, 39, 40, 44.
  */
 import type { ActiveRun } from './active-run.ts'
-import { failpoint } from './engine.ts'
 import { RecoveryPointUnknownError } from './errors.ts'
 import { invariant } from './invariant.ts'
 import { type Draft, type Outcome, outcomeOf, responseOf, type WholeResponse } from './outcome.ts'
@@ -25,15 +24,20 @@ export async function finish<Tx, Isolation extends string>(
   invariant(entry.kind === 'begin', 'a finished record is replayed, never resumed', {
     id: run.hold.id,
   })
-  await run.inside(FINISHED, async () => {
-    const { engine, hold } = run
+  const { engine, hold } = run
+  run.begin(FINISHED)
+  try {
     const response = await commitStep(run, FINISHED, options, async (tx) => {
       const value = responseOf(await work(tx))
-      await failpoint(engine, 'finish.work.after', hold)
+      if (engine.failpoint) await engine.failpoint('finish.work.after', hold)
       return { value, write: finishing(run, outcome(run, value)) }
     })
-    await finished(run, response, true)
-  })
+    finished(run, response, true)
+    if (engine.failpoint) await engine.failpoint('finish.commit.after', hold)
+  } finally {
+    run.end()
+  }
+  run.start.finished?.()
   return proof
 }
 
@@ -51,20 +55,20 @@ export async function finishAlone<Tx, Isolation extends string>(
   }
   const kept = outcome(run, response)
   await write(run, FINISHED, finishing(run, keepBody ? kept : { ...kept, body: undefined }))
-  await finished(run, response, keepBody)
+  finished(run, response, keepBody)
+  if (run.engine.failpoint) await run.engine.failpoint('finish.commit.after', run.hold)
 }
 
-async function finished<Tx, Isolation extends string>(
+function finished<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
   response: WholeResponse,
   keepBody: boolean,
-): Promise<void> {
+): void {
   invariant(run.response === undefined, 'a run is finished once', { id: run.hold.id })
   run.response = response
   run.recoveryPoint = FINISHED
   const bodyStored = keepBody && response.body.length <= run.start.policy.responseMax
   run.tell({ type: 'finished', status: response.status, bodyStored })
-  await failpoint(run.engine, 'finish.commit.after', run.hold)
 }
 
 function outcome<Tx, Isolation extends string>(

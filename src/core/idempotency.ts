@@ -173,6 +173,7 @@ function engineOf<Tx, Isolation extends string>(
   return {
     store,
     runtime,
+    failpoint: runtime.failpoint,
     announce: announcer(options.onEvent),
     leases: new Leases({ store, runtime, leaseMs, attemptMaxMs }),
     leaseMs,

@@ -5,7 +5,6 @@
  */
 import type { ActiveRun } from './active-run.ts'
 import { backoff, mayAskAgain, TRIES_MAX } from './ask.ts'
-import { failpoint } from './engine.ts'
 import { LeaseLostError, StageAbortedError, StoreUnavailableError } from './errors.ts'
 import { invariant } from './invariant.ts'
 import { jsonResult } from './json.ts'
@@ -23,32 +22,30 @@ export async function stage<Tx, Isolation extends string>(
 ): Promise<unknown> {
   const entry = run.enter(name, 'stage')
   if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
-  return await run.inside(name, async () => {
-    const committing = commitStep(run, name, options, async (tx) => {
+  const { engine } = run
+  run.begin(name)
+  try {
+    const step = await commitStep(run, name, options, async (tx) => {
       const result = jsonResult(name, await work(tx))
-      await failpoint(run.engine, 'stage.work.after', { ...run.hold, step: name })
+      if (engine.failpoint) await engine.failpoint('stage.work.after', { ...run.hold, step: name })
       const done: Step =
         result.text === undefined ? { kind: 'stage' } : { kind: 'stage', result: result.value }
-      const { recoveryPoint: from, engine } = run
+      const { recoveryPoint: from } = run
+      const stages = run.with(name, done)
       return {
         value: done,
-        write: {
-          kind: 'advance',
-          from,
-          to: name,
-          stages: run.with(name, done),
-          leaseMs: engine.leaseMs,
-        },
+        write: { kind: 'advance', from, to: name, stages, leaseMs: engine.leaseMs },
       }
     })
-    const step = await committing.catch((error: unknown) => {
-      run.reopen(name)
-      throw error
-    })
     run.advance(name, step)
-    await failpoint(run.engine, 'stage.commit.after', { ...run.hold, step: name })
+    if (engine.failpoint) await engine.failpoint('stage.commit.after', { ...run.hold, step: name })
     return 'result' in step ? step.result : undefined
-  })
+  } catch (error) {
+    if (!run.stages.has(name)) run.reopen(name)
+    throw error
+  } finally {
+    run.end()
+  }
 }
 
 /** A commit that was planned: what the step is worth, and what it writes. */
@@ -113,9 +110,10 @@ function commitOptions<Tx, Isolation extends string>(
   { isolation }: StageOptions<Isolation>,
 ): CommitOptions<Isolation> {
   const { engine, hold } = run
-  if (engine.runtime.failpoint === undefined) return { isolation }
+  const { failpoint } = engine
+  if (failpoint === undefined) return { isolation }
   const fence = step === FINISHED ? 'finish.fence.after' : 'stage.fence.after'
-  return { isolation, fenced: () => failpoint(engine, fence, { ...hold, step }) }
+  return { isolation, fenced: () => failpoint(fence, { ...hold, step }) }
 }
 
 function givenUp<Tx, Isolation extends string>(

@@ -78,7 +78,7 @@ export type Write =
 /** How a stage's transaction is opened. */
 export interface CommitOptions<Isolation extends string> {
   readonly isolation: Isolation | undefined
-  /** Awaited after the fencing statement and before COMMIT, where the database is not pipelined. */
+  /** Awaited between the fencing statement and COMMIT, which are then sent apart. Absent in production. */
   readonly fenced?: () => Promise<void>
 }
 

@@ -1,6 +1,6 @@
 /**
  * `pawl/pg`: node-postgres. `tx` is the pool's own client, inside an open transaction.
- * A pool made with `pipeline: true` (pg 8.23) sends BEGIN with the first statement, the fence with COMMIT: ADR 0011.
+ * COMMIT travels with the fence: ADR 0017; BEGIN with the first statement, where the pool is pipelined: ADR 0011.
  */
 import type { Store } from '../core/store.ts'
 import type { Database, Rows, Statement } from '../sql/database.ts'
@@ -62,7 +62,6 @@ function databaseOf(
 ): Database<PgClientLike, PostgresIsolation> {
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
   return {
-    pipelined,
     query: async (statement) => (await prepared.send(pool, statement)).rows as Rows,
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async ({ isolation }, work) => {
@@ -72,7 +71,9 @@ function databaseOf(
         client.off('error', ignore)
         client.release(broken)
       }
-      const connection = { send: (last: Statement) => prepared.send(client, last), done }
+      const send = (statement: Statement) => prepared.send(client, statement)
+      const sendClosing = pipelined ? undefined : prepared.closingOf(client)
+      const connection = { send, sendClosing, done }
       return await wireTransaction(connection, { isolation, pipelined }, () => work(client))
     },
   }

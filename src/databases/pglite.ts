@@ -36,16 +36,15 @@ function databaseOf<Tx extends PGliteQueries>(db: PGliteLike<Tx>): Database<Tx, 
     values: readonly unknown[],
   ): Promise<Rows> => (await on.query(text, [...values])).rows as Rows
   return {
-    pipelined: false,
     query: ({ text, values }) => query(db, text, values),
     within: (tx, { text, values }) => query(tx, text, values),
     transaction: async ({ isolation }, work) =>
       await db.transaction(async (tx) => {
         if (isolation !== undefined)
           await query(tx, `set transaction isolation level ${isolation}`, [])
-        const { value } = await work(tx)
-        // PGlite does not tell whether COMMIT was answered with ROLLBACK; a failed transaction refuses this.
-        await query(tx, 'select 1', [])
+        const { value, last } = await work(tx)
+        // PGlite does not tell whether COMMIT was answered with ROLLBACK; a failed transaction refuses any statement.
+        await query(tx, last?.text ?? 'select 1', last?.values ?? [])
         return value
       }),
   }

@@ -5,7 +5,7 @@
  * Conformance 1–30, 38–40, 44.
  */
 import { randomUUID } from 'node:crypto'
-import { type Engine, failpoint } from '../core/engine.ts'
+import type { Engine } from '../core/engine.ts'
 import { ClosedError, PawlError, ScopeMissingError } from '../core/errors.ts'
 import { type Answer, type CapturedDraft, execute, type Inflight } from '../core/execute.ts'
 import { type Fingerprint, fingerprintOf } from '../core/fingerprint.ts'
@@ -129,11 +129,11 @@ async function protect<Req, Tx, Isolation extends string>(
   }
   switch (answer.kind) {
     case 'finished':
-      await failpoint(pawl.engine, 'respond.before', { id, attempt })
+      if (pawl.engine.failpoint) await pawl.engine.failpoint('respond.before', { id, attempt })
       return { kind: 'handled', by, response: answer.response }
     case 'replay': {
       const response = await replayOf(route, id, answer.outcome, exchange.native)
-      await failpoint(pawl.engine, 'respond.before', { id, attempt })
+      if (pawl.engine.failpoint) await pawl.engine.failpoint('respond.before', { id, attempt })
       return { kind: 'replayed', response }
     }
     case 'in_progress':

@@ -16,16 +16,14 @@ export type Rows = readonly Readonly<Record<string, unknown>>[]
 export interface Closing<R> {
   readonly value: R
   /**
-   * A statement to run immediately before COMMIT. A pipelined database sends both at once; it raises inside the
-   * database when it must not be committed, since COMMIT is on its way before its answer is known.
+   * A statement to run immediately before COMMIT. Where a driver can, both are sent at once: it raises inside the
+   * database when the transaction must not be committed, since COMMIT is on its way before its answer is known.
    */
   readonly last?: Statement
 }
 
 /** How one library meets Pawl. */
 export interface Database<Tx, Isolation extends string> {
-  /** BEGIN and COMMIT travel with their neighbours; `Closing.last` is used. */
-  readonly pipelined: boolean
   /** Runs a statement on its own, on any connection. */
   query(statement: Statement): Promise<Rows>
   /**

@@ -117,7 +117,7 @@ function statements(table: string): StatementTexts {
       returning ${RECORD}`,
 
     /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms
-     *  out  1, or division_by_zero: fenced. It must raise: a pipelined COMMIT is behind it already
+     *  out  1, or division_by_zero: fenced. It must raise: COMMIT is on its way behind it already
      *  plan primary key; no indexed column changes, so the update stays HOT */
     fenceAdvance: `
       with held as (

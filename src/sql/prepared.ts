@@ -4,6 +4,7 @@
  * clients (PgBouncer in transaction mode) they may not be there: the first such answer turns them off.
  */
 import { createHash } from 'node:crypto'
+import { sendClosing, speaksProtocol } from './closing-query.ts'
 import type { Statement } from './database.ts'
 
 /** What a driver is given. */
@@ -38,16 +39,27 @@ export class PreparedStatements {
   }
 
   /** Sends a statement; without values (BEGIN, migrations) it is not worth a name. */
-  async send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
+  send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
     const query = { text, values: [...values] }
-    const named = this.#on && values.length > 0
-    try {
-      return await on.query(named ? { ...query, name: this.#nameOf(text) } : query)
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === NOT_THERE || code === THERE_ALREADY) this.#on = false
-      throw error
+    if (!this.#on || values.length === 0) return on.query(query)
+    return on.query({ ...query, name: this.#nameOf(text) }).catch(this.#failed)
+  }
+
+  /** What sends a statement with COMMIT behind it, in one message; undefined: the client is not made for it. */
+  closingOf(
+    client: object,
+  ): ((last: Statement) => Promise<Pick<WireResult, 'command'>>) | undefined {
+    if (!speaksProtocol(client)) return undefined
+    return ({ text, values }) => {
+      const name = this.#on ? this.#nameOf(text) : ''
+      return sendClosing(client, { text, values, name }).catch(this.#failed)
     }
+  }
+
+  readonly #failed = (error: unknown): never => {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === NOT_THERE || code === THERE_ALREADY) this.#on = false
+    throw error
   }
 
   #nameOf(text: string): string {

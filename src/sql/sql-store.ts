@@ -133,12 +133,12 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         if (options.isolation !== undefined && this.#dialect.isSnapshot(options.isolation)) {
           await database.within(tx, this.#lockFirst(hold))
         }
-        const { value, write } = await fromWork(() => work(tx))
+        const { value, write } = await fromWork(work(tx))
         step = write.kind === 'advance' ? write.to : write.kind
         const fence = this.#fence(hold, write)
-        if (database.pipelined && options.fenced === undefined) return { value, last: fence }
+        if (options.fenced === undefined) return { value, last: fence }
         await database.within(tx, fence)
-        await options.fenced?.()
+        await options.fenced()
         return { value }
       })
     } catch (error) {
@@ -152,7 +152,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   ): Promise<R> {
     try {
       return await this.#database.transaction({ isolation: options.isolation }, async (tx) => ({
-        value: await fromWork(() => work(tx)),
+        value: await fromWork(work(tx)),
       }))
     } catch (error) {
       throw this.#errors.ofTransaction(error, { step: 'a stage' })

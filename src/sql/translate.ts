@@ -22,13 +22,11 @@ class FromWork extends Error {
   }
 }
 
-/** Runs the application's part of a transaction. */
-export async function fromWork<R>(work: () => Promise<R>): Promise<R> {
-  try {
-    return await work()
-  } catch (error) {
+/** The application's part of a transaction. */
+export function fromWork<R>(work: Promise<R>): Promise<R> {
+  return work.catch((error: unknown) => {
     throw new FromWork(error)
-  }
+  })
 }
 
 /** The meaning of the errors of one store. */

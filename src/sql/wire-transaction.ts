@@ -16,6 +16,8 @@ import {
 /** One connection, out of its pool. */
 export interface WireConnection {
   send(statement: Statement): Promise<{ readonly command: string }>
+  /** Sends a statement and COMMIT in one message; answers for COMMIT. Absent: they are sent one by one. */
+  readonly sendClosing?: ((last: Statement) => Promise<{ readonly command: string }>) | undefined
   /** It goes back into its pool, or is destroyed when it broke. */
   done(broken: boolean): void
 }
@@ -28,12 +30,10 @@ export interface WireOptions {
 }
 
 /** The connection. @throws {@link ConnectError} there was none */
-export async function connected<Connection>(connecting: Promise<Connection>): Promise<Connection> {
-  try {
-    return await connecting
-  } catch (error) {
+export function connected<Connection>(connecting: Promise<Connection>): Promise<Connection> {
+  return connecting.catch((error: unknown) => {
     throw new ConnectError(error)
-  }
+  })
 }
 
 /**
@@ -46,24 +46,33 @@ export async function wireTransaction<R>(
   { isolation, pipelined }: WireOptions,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
-  const { send } = connection
+  const { send, sendClosing } = connection
   let broken = false
   try {
-    const begun = send({
-      text: `begin isolation level ${isolation ?? 'read committed'}`,
-      values: [],
-    })
-    const { value, last } = await rollingBack(send, begun, async () => {
+    const text = `begin isolation level ${isolation ?? 'read committed'}`
+    const begun = send({ text, values: [] })
+    let closing: Closing<R>
+    let last: Statement | undefined
+    try {
       // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
-      if (!pipelined) await connected(begun)
-      begun.catch(() => undefined)
-      const closing = await work()
+      if (pipelined) begun.catch(() => undefined)
+      else await connected(begun)
+      closing = await work()
+      last = closing.last
       const refused = pipelined ? await refusalOf(begun) : undefined
       if (refused !== undefined) throw refused
-      return closing
-    })
-    await committed(send, last)
-    return value
+      if (!pipelined && sendClosing === undefined && last !== undefined) {
+        await send(last)
+        last = undefined
+      }
+    } catch (error) {
+      const refused = await refusalOf(begun)
+      await rolledBack(send, error)
+      throw error instanceof ConnectError ? error : (refused ?? error)
+    }
+    if (last !== undefined && sendClosing !== undefined) await closed(send, sendClosing(last))
+    else await committed(send, last)
+    return closing.value
   } catch (error) {
     broken = BROKEN.some((kind) => error instanceof kind)
     throw error
@@ -90,25 +99,31 @@ async function refusalOf(begun: Promise<unknown>): Promise<StoreFailedError | un
   }
 }
 
-async function rollingBack<R>(
-  send: WireConnection['send'],
-  begun: Promise<unknown>,
-  work: () => Promise<R>,
-): Promise<R> {
+async function rolledBack(send: WireConnection['send'], because: unknown): Promise<void> {
   try {
-    return await work()
-  } catch (error) {
-    const refused = await refusalOf(begun)
-    try {
-      await send({ text: 'rollback', values: [] })
-    } catch {
-      throw error instanceof ConnectError ? error : new ConnectionLostError(error)
-    }
-    throw error instanceof ConnectError ? error : (refused ?? error)
+    await send({ text: 'rollback', values: [] })
+  } catch {
+    throw because instanceof ConnectError ? because : new ConnectionLostError(because)
   }
 }
 
-/** Both at once: on a client that does not pipeline they simply queue. */
+/** In one message: a statement that is refused leaves the transaction open. */
+async function closed(
+  send: WireConnection['send'],
+  closing: Promise<{ readonly command: string }>,
+): Promise<void> {
+  let command: string
+  try {
+    command = (await closing).command
+  } catch (error) {
+    if (!isVerdict(error)) throw new CommitLostError(error)
+    await rolledBack(send, error)
+    throw error
+  }
+  if (command !== 'COMMIT') throw new RolledBackError()
+}
+
+/** Pipelined: both at once, each with an answer of its own. */
 async function committed(send: WireConnection['send'], last: Statement | undefined): Promise<void> {
   const [fence, commit] = await Promise.allSettled([
     last && send(last),

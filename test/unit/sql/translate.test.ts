@@ -14,12 +14,12 @@ test('division by zero of the fence is a lost lease', () => {
 
 test('division by zero of the application is its own error, as the same object', async () => {
   const own = sql('22012')
-  const thrown: unknown = await fromWork(() => Promise.reject(own)).catch((error: unknown) => error)
+  const thrown: unknown = await fromWork(Promise.reject(own)).catch((error: unknown) => error)
   expect(errors.ofCommit(thrown, at)).toBe(own)
 })
 
 test('and with the connection lost behind it, an abort', async () => {
-  const thrown: unknown = await fromWork(() => Promise.reject(sql('22012'))).catch(
+  const thrown: unknown = await fromWork(Promise.reject(sql('22012'))).catch(
     (error: unknown) => error,
   )
   expect(errors.ofCommit(new ConnectionLostError(thrown), at)).toMatchObject({

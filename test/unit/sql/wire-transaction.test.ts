@@ -11,9 +11,12 @@ const broken = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' 
 
 type Script = Readonly<Record<string, Error | string>>
 
+/** How fence and COMMIT travel. */
+type Way = 'pipelined' | 'in one message' | 'one after another'
+
 async function run(
   script: Script,
-  pipelined: boolean,
+  way: Way,
   work: () => Promise<unknown> = () => Promise.resolve(),
 ) {
   const sent: string[] = []
@@ -26,11 +29,20 @@ async function run(
     if (answer instanceof Error) throw answer
     return { command: answer }
   }
-  const connection = { send, done: (isBroken: boolean) => void done.push(isBroken) }
+  // As a server does: what stands behind a statement that raised is skipped.
+  const sendClosing = async (statement: { text: string }) => {
+    await send(statement)
+    return await send({ text: 'commit' })
+  }
+  const connection = {
+    send,
+    sendClosing: way === 'in one message' ? sendClosing : undefined,
+    done: (isBroken: boolean) => void done.push(isBroken),
+  }
   const last = { text: 'fence', values: [] }
   const outcome: unknown = await wireTransaction(
     connection,
-    { isolation: undefined, pipelined },
+    { isolation: undefined, pipelined: way === 'pipelined' },
     async () => {
       await work()
       return { value: 'value', last }
@@ -39,52 +51,53 @@ async function run(
   return { outcome, sent, reused: done.length === 1 && done[0] === false }
 }
 
-describe.each([
-  ['pipelined', true],
-  ['one after another', false],
-])('%s', (_, pipelined) => {
+describe.each<Way>(['pipelined', 'in one message', 'one after another'])('%s', (way) => {
   test('commits behind the fence, and gives the connection back', async () => {
-    const { outcome, sent, reused } = await run({}, pipelined)
+    const { outcome, sent, reused } = await run({}, way)
     expect([outcome, sent, reused]).toEqual(['value', ['begin', 'fence', 'commit'], true])
   })
 
   test('a fence that raised is the verdict, whatever became of COMMIT', async () => {
     const raised = verdict('22012')
-    expect((await run({ fence: raised, commit: 'ROLLBACK' }, pipelined)).outcome).toBe(raised)
-    expect((await run({ fence: raised, commit: broken }, pipelined)).outcome).toBe(raised)
+    expect((await run({ fence: raised, commit: 'ROLLBACK' }, way)).outcome).toBe(raised)
+    expect((await run({ fence: raised, commit: broken }, way)).outcome).toBe(raised)
   })
 
   test.each([
     ['the connection broke', broken],
     ['the server is being shut down', fatal],
     ['the result is ambiguous', verdict('40003')],
-  ])('COMMIT: %s → nobody knows, and the connection is not used again', async (__, error) => {
-    const { outcome, reused } = await run({ commit: error }, pipelined)
+  ])('COMMIT: %s → nobody knows, and the connection is not used again', async (_, error) => {
+    const { outcome, reused } = await run({ commit: error }, way)
     expect(outcome).toMatchObject({ name: 'CommitLostError', cause: error })
     expect(reused).toBe(false)
   })
 
+  test('a fence that raised leaves no transaction open', async () => {
+    const { sent, reused } = await run({ fence: verdict('22012'), commit: 'ROLLBACK' }, way)
+    expect(sent.at(-1)).toBe(way === 'pipelined' ? 'commit' : 'rollback')
+    expect(reused).toBe(true)
+  })
+
   test('COMMIT refused by the server → its own error: nothing was committed', async () => {
     const error = verdict('40001')
-    expect(await run({ commit: error }, pipelined)).toMatchObject({ outcome: error, reused: true })
+    expect(await run({ commit: error }, way)).toMatchObject({ outcome: error, reused: true })
   })
 
   test('COMMIT answered with ROLLBACK is no commit', async () => {
-    expect((await run({ commit: 'ROLLBACK' }, pipelined)).outcome).toMatchObject({
+    expect((await run({ commit: 'ROLLBACK' }, way)).outcome).toMatchObject({
       name: 'RolledBackError',
     })
   })
 
   test('an error of the work passes as the same object, after ROLLBACK', async () => {
     const own = new Error('sold out')
-    const { outcome, sent, reused } = await run({}, pipelined, () => Promise.reject(own))
+    const { outcome, sent, reused } = await run({}, way, () => Promise.reject(own))
     expect([outcome, sent, reused]).toEqual([own, ['begin', 'rollback'], true])
   })
 
   test('a connection that breaks in the work: nothing was committed, and it is not used again', async () => {
-    const { outcome, reused } = await run({ rollback: broken }, pipelined, () =>
-      Promise.reject(broken),
-    )
+    const { outcome, reused } = await run({ rollback: broken }, way, () => Promise.reject(broken))
     expect(outcome).toMatchObject({ name: 'ConnectionLostError', cause: broken })
     expect(reused).toBe(false)
   })
@@ -99,7 +112,7 @@ describe('a BEGIN that is refused', () => {
       ran = true
       return Promise.resolve()
     }
-    const { outcome } = await run({ begin: cancelled }, false, work)
+    const { outcome } = await run({ begin: cancelled }, 'one after another', work)
     expect([outcome, ran]).toMatchObject([{ name: 'ConnectError' }, false])
   })
 
@@ -109,7 +122,7 @@ describe('a BEGIN that is refused', () => {
   ])(
     'pipelined, %s: it is not committed, not tried again, and says that rows may be kept',
     async (_, work) => {
-      const { outcome, sent } = await run({ begin: cancelled }, true, work)
+      const { outcome, sent } = await run({ begin: cancelled }, 'pipelined', work)
       expect(outcome).toMatchObject({
         code: 'store_failed',
         message: expect.stringContaining('may have been kept') as string,
