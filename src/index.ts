@@ -23,6 +23,7 @@ export {
   StoreFailedError,
   StoreNotMigratedError,
   StoreUnavailableError,
+  TransactionEndedError,
   TransactionFailedInsideError,
 } from './core/errors.ts'
 export type { PawlEvent } from './core/events.ts'

@@ -16,9 +16,9 @@ import type { Leased } from './heartbeat.ts'
 import { isStepName } from './identity.ts'
 import { invariant } from './invariant.ts'
 import type { WholeResponse } from './outcome.ts'
-import { FINISHED, type Stages, type Step } from './record.ts'
+import { type Stages, type Step } from './record.ts'
 import type { Run } from './run.ts'
-import type { Hold } from './store.ts'
+import type { Hold, Write } from './store.ts'
 
 /** What stays the same over all attempts and operations of one route: parsed once. */
 export interface Policy {
@@ -37,6 +37,7 @@ export interface ActiveRunStart {
   readonly operation: string
   readonly execution: string
   readonly recoveryPoint: string
+  readonly revision: number
   readonly stages: Stages
   readonly resumed: boolean
   readonly policy: Policy
@@ -52,6 +53,8 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   readonly engine: Engine<Tx, Isolation>
   readonly start: ActiveRunStart
   recoveryPoint: string
+  /** Of the record, as of our last change: no later one may have come between. */
+  revision: number
   stages: Stages
   /** Set by finish, when the outcome is durable. */
   response: WholeResponse | undefined
@@ -68,6 +71,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     this.engine = engine
     this.start = start
     this.recoveryPoint = start.recoveryPoint
+    this.revision = start.revision
     this.stages = start.stages
     this.#recorded = [...start.stages]
   }
@@ -158,7 +162,10 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
 
   /** A step has failed and left nothing behind: it may be tried again under its name. */
   reopen(name: string): void {
-    invariant(!this.stages.has(name), 'a recorded step is never run again', { id: this.hold.id })
+    invariant(!this.stages.has(name), 'a recorded step is never run again', {
+      id: this.hold.id,
+      step: name,
+    })
     this.#used.delete(name)
   }
 
@@ -177,12 +184,18 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
     )
   }
 
-  /** A step is durable. */
-  advance(to: string, step: Step): void {
-    invariant(!this.stages.has(to), 'a step is recorded once', { id: this.hold.id, step: to })
-    invariant(to !== FINISHED, 'finished is reached by finish alone', { id: this.hold.id })
-    this.recoveryPoint = to
-    this.stages = this.with(to, step)
+  /** A change is durable: what it wrote is what we know of the record. */
+  wrote(change: Write): void {
+    invariant(
+      !('revision' in change) || change.revision === this.revision,
+      'changes are written in order',
+      {
+        id: this.hold.id,
+      },
+    )
+    this.revision++
+    if ('stages' in change) this.stages = change.stages
+    if (change.kind === 'advance') this.recoveryPoint = change.to
   }
 
   /** The recorded steps and one more; what a write stores before it is known to have landed. */

@@ -10,9 +10,10 @@ import { CallTimeoutError, OutcomeUnknownError } from './errors.ts'
 import { downstreamKeyOf } from './identity.ts'
 import { invariant } from './invariant.ts'
 import { type JsonResult, jsonResult } from './json.ts'
-import type { Step } from './record.ts'
+import { sentCall, type Stages, type Step } from './record.ts'
 import { write } from './resolve.ts'
 import type { Runtime } from './runtime.ts'
+import { resultOf } from './stage.ts'
 import type { CallContext, CallFailure, CallOptions } from './run.ts'
 
 const TIMEOUT_MAX_MS = 3_600_000
@@ -30,7 +31,12 @@ export async function call<Tx, Isolation extends string>(
   options: CallOptions,
 ): Promise<unknown> {
   const entry = run.enter(name, 'call')
-  if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
+  if (entry.kind === 'recorded') {
+    // A claim never hands such a record over; a guess here would be an answer nobody gave.
+    if (sentCall(run.stages) !== undefined)
+      throw run.stop(new OutcomeUnknownError({ id: run.hold.id, step: name }, undefined))
+    return resultOf(entry.step)
+  }
   const { engine } = run
   run.begin(name)
   try {
@@ -42,13 +48,13 @@ export async function call<Tx, Isolation extends string>(
       result.text === undefined
         ? { kind: 'call', status: 'done' }
         : { kind: 'call', status: 'done', result: result.value }
+    const { recoveryPoint: from, revision } = run
     const stages = run.with(name, done)
     const { leaseMs } = engine
-    await write(run, name, { kind: 'advance', from: run.recoveryPoint, to: name, stages, leaseMs })
-    run.advance(name, done)
+    await write(run, name, { kind: 'advance', from, revision, to: name, stages, leaseMs })
     run.tell({ type: 'call_recorded', step: name })
     if (engine.failpoint) await engine.failpoint('call.record.after', { ...run.hold, step: name })
-    return result.value
+    return resultOf(done)
   } finally {
     run.end()
   }
@@ -99,28 +105,41 @@ async function sendOnce<Tx, Isolation extends string>(
   options: CallOptions,
 ): Promise<JsonResult> {
   const before = run.stages
-  const from = run.recoveryPoint
-  const { leaseMs } = run.engine
   invariant(!before.has(name), 'a call that was sent is never sent again', {
     id: run.hold.id,
     step: name,
   })
-  const sent = run.with(name, { kind: 'call', status: 'sent' })
-  await write(run, name, { kind: 'journal', from, stages: sent, leaseMs })
+  await journal(run, name, run.with(name, { kind: 'call', status: 'sent' }))
   if (run.engine.failpoint)
     await run.engine.failpoint('call.intent.after', { ...run.hold, step: name })
+  if (run.stopped !== undefined) {
+    await journal(run, name, before)
+    throw run.stopped
+  }
   try {
     return await send(run, name, work, options)
   } catch (error) {
     if (failureOf(error, options) === 'unknown') {
-      await write(run, name, { kind: 'unknown', from, stages: sent })
+      const { recoveryPoint: from, revision, stages } = run
+      await write(run, name, { kind: 'unknown', from, revision, stages })
       run.tell({ type: 'outcome_unknown', step: name })
       throw run.stop(new OutcomeUnknownError({ id: run.hold.id, step: name }, error))
     }
-    await write(run, name, { kind: 'journal', from, stages: before, leaseMs })
+    await journal(run, name, before)
     run.reopen(name)
     throw error
   }
+}
+
+/** Writes down what is about to be sent, or that it was not. */
+async function journal<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  name: string,
+  stages: Stages,
+): Promise<void> {
+  const { recoveryPoint: from, revision, engine } = run
+  const { leaseMs } = engine
+  await write(run, name, { kind: 'journal', from, revision, stages, leaseMs })
 }
 
 /** A call's work under its time limit; also for requests without a key. */

@@ -11,7 +11,7 @@ import { StoreUnavailableError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { invariant } from './invariant.ts'
 import type { Outcome } from './outcome.ts'
-import { decide, type FoundRecord, type Stages, STARTED } from './record.ts'
+import { decide, type FoundRecord, sentCall, type Stages, STARTED } from './record.ts'
 import type { ClaimInput, ClaimReply, Hold } from './store.ts'
 
 /** Looks at a record that moves under us. Each round needs somebody else's success, so it is never near. */
@@ -43,6 +43,7 @@ export type ClaimResult =
       readonly hold: Hold
       readonly execution: string
       readonly recoveryPoint: string
+      readonly revision: number
       readonly stages: Stages
       readonly resumed: boolean
     }
@@ -86,7 +87,7 @@ export async function claim<Tx, Isolation extends string>(
         return claimed(engine, request, input, record.attempt, record.execution, record)
       case 'in_progress': {
         const left = waitUntil - engine.runtime.now()
-        if (left <= 0) {
+        if (left <= 0 || engine.inflight.state !== 'open') {
           const retryAfterMs = soonest(engine, decision.leaseLeftMs)
           return { kind: 'in_progress', id: record.id, retryAfterMs }
         }
@@ -121,12 +122,6 @@ export async function claim<Tx, Isolation extends string>(
   )
 }
 
-/** What a claim or a takeover has made ours, and how far it is. */
-interface Taken {
-  readonly hold: Hold
-  readonly recoveryPoint: string
-}
-
 /**
  * Asks for a record. A question that is given up may still be executed, when nobody works for it any more: then the
  * record is given back, or the next request would wait out a lease for nothing.
@@ -135,7 +130,7 @@ async function askFor<Tx, Isolation extends string, R>(
   engine: Engine<Tx, Isolation>,
   doing: string,
   question: () => Promise<R>,
-  takenBy: (reply: R) => Taken | undefined,
+  takenBy: (reply: R) => Hold | undefined,
 ): Promise<R> {
   const asked: Promise<R>[] = []
   try {
@@ -146,11 +141,9 @@ async function askFor<Tx, Isolation extends string, R>(
     })
   } catch (error) {
     const giveBack = async (late: R): Promise<void> => {
-      const taken = takenBy(late)
-      if (taken === undefined) return
-      const { hold, recoveryPoint } = taken
-      const release = { kind: 'release', from: recoveryPoint } as const
-      await ask(engine, 'giving a record back', () => engine.store.write(hold, release))
+      const hold = takenBy(late)
+      if (hold === undefined) return
+      await ask(engine, 'giving a record back', () => engine.store.write(hold, { kind: 'release' }))
     }
     for (const late of asked) late.then(giveBack).catch(() => undefined)
     throw error
@@ -166,8 +159,7 @@ function askToClaim<Tx, Isolation extends string>(
     engine,
     'claiming',
     () => engine.store.claim(input),
-    ({ kind }) =>
-      kind === 'inserted' ? { hold: { id, owner, attempt: 1 }, recoveryPoint: STARTED } : undefined,
+    ({ kind }) => (kind === 'inserted' ? { id, owner, attempt: 1 } : undefined),
   )
 }
 
@@ -197,14 +189,16 @@ async function take<Tx, Isolation extends string>(
   how: 'take_over' | 'reset',
 ): Promise<FoundRecord | undefined> {
   const { id, owner } = input
-  const hold = { id, owner, attempt: seen.attempt, leaseMs: engine.leaseMs }
+  const { attempt, revision } = seen
+  const taking = { id, owner, attempt, revision, leaseMs: engine.leaseMs }
   const taken = await askFor(
     engine,
     how === 'take_over' ? 'taking over' : 'starting anew',
     () =>
-      how === 'take_over' ? engine.store.takeOver(hold) : engine.store.reset({ ...input, ...hold }),
-    (late) =>
-      late && { hold: { id, owner, attempt: late.attempt }, recoveryPoint: late.recoveryPoint },
+      how === 'take_over'
+        ? engine.store.takeOver(taking)
+        : engine.store.reset({ ...input, ...taking }),
+    (late) => late && { id, owner, attempt: late.attempt },
   )
   if (taken === undefined) return undefined
   invariant(taken.attempt > seen.attempt, 'attempts only grow', {
@@ -212,6 +206,9 @@ async function take<Tx, Isolation extends string>(
     attempt: taken.attempt,
   })
   invariant(taken.owner === input.owner, 'a takeover is ours', { id: input.id })
+  invariant(sentCall(taken.stages) === undefined, 'what is taken over is as it was seen', {
+    id: input.id,
+  })
   if (engine.failpoint)
     await engine.failpoint('take_over.after', { id: input.id, attempt: taken.attempt })
   // A released record was given back by somebody alive; only a lapsed lease is a sign of trouble.
@@ -244,7 +241,16 @@ function claimed<Tx, Isolation extends string>(
     recoveryPoint,
   })
   const hold = { id, owner, attempt }
-  const result = { kind: 'claimed', hold, execution, recoveryPoint, stages, resumed } as const
+  const revision = record?.revision ?? 0
+  const result = {
+    kind: 'claimed',
+    hold,
+    execution,
+    recoveryPoint,
+    revision,
+    stages,
+    resumed,
+  } as const
   return engine.failpoint?.('claim.after', { id, attempt }).then(() => result) ?? result
 }
 

@@ -32,6 +32,7 @@ export type Code =
   | 'store_not_migrated'
   | 'store_failed'
   | 'transaction_failed_inside'
+  | 'transaction_ended'
   | 'call_timeout'
   | 'result_not_json'
   | 'step_misused'
@@ -58,6 +59,7 @@ export const CODES: Readonly<Record<Code, CodeFacts>> = {
   store_not_migrated: fact('The idempotency table is missing or old', 503, true, false),
   store_failed: fact('The idempotency store refused a statement', 500, true, false),
   transaction_failed_inside: fact('A stage went on after a failed statement', 500, true, false),
+  transaction_ended: fact('A statement came after its stage', 500, true, false),
   call_timeout: fact('An external call took too long', 504, true, false),
   result_not_json: fact('A stage or call returned something that is not JSON', 500, false, false),
   step_misused: fact(

@@ -1,6 +1,7 @@
 /** What every step of the protocol works with: the store, the injected world, the limits. */
 import type { PawlEvent } from './events.ts'
 import type { Leases } from './heartbeat.ts'
+import type { Inflight } from './inflight.ts'
 import type { Runtime } from './runtime.ts'
 import type { Store } from './store.ts'
 
@@ -12,6 +13,7 @@ export interface Engine<Tx, Isolation extends string> {
   readonly failpoint: Runtime['failpoint']
   readonly announce: (event: PawlEvent) => void
   readonly leases: Leases
+  readonly inflight: Inflight
   readonly leaseMs: number
   /** How long one question to the store may take, retries included. */
   readonly storeTimeoutMs: number

@@ -146,6 +146,19 @@ export class TransactionFailedInsideError extends PawlError {
   }
 }
 
+/** A statement was sent through the transaction of a stage whose work had settled. */
+export class TransactionEndedError extends PawlError {
+  override readonly name = 'TransactionEndedError'
+  constructor() {
+    super(
+      'transaction_ended',
+      'a statement was sent through a transaction whose stage is over, and was refused: it could have committed with ' +
+        'somebody else. Await every statement inside the stage; in Promise.all the first error ends the stage while ' +
+        'the other branches go on, so use Promise.allSettled, or one statement after another.',
+    )
+  }
+}
+
 /** A call was sent and its answer never learned; it is not sent again. A resolver or an operator decides. */
 export class OutcomeUnknownError extends PawlError {
   override readonly name = 'OutcomeUnknownError'

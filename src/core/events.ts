@@ -52,12 +52,23 @@ const events = channel('pawl:event')
 export function announcer(
   listener: ((event: PawlEvent) => void) | undefined,
 ): (event: PawlEvent) => void {
+  if (listener === undefined) {
+    return (event) => {
+      if (events.hasSubscribers) events.publish(event)
+    }
+  }
+  // A listener may be asynchronous whatever its type says; a rejection of it would end the process.
+  const tell: (event: PawlEvent) => unknown = listener
   return (event) => {
     if (events.hasSubscribers) events.publish(event)
-    try {
-      listener?.(event)
-    } catch (error) {
+    const warn = (error: unknown): void => {
       process.emitWarning(`onEvent threw for "${event.type}": ${String(error)}`, 'PawlWarning')
+    }
+    try {
+      const told = tell(event)
+      if (told instanceof Promise) told.catch(warn)
+    } catch (error) {
+      warn(error)
     }
   }
 }

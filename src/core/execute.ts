@@ -34,35 +34,6 @@ export type Answer =
   | { readonly kind: 'mismatch'; readonly id: string }
   | { readonly kind: 'unknown'; readonly id: string }
 
-/** The handlers of this process that have not ended. */
-export class Inflight {
-  #open = 0
-  #idle: (() => void)[] = []
-  #closed = false
-
-  get closed(): boolean {
-    return this.#closed
-  }
-
-  close(): void {
-    this.#closed = true
-  }
-
-  add<R>(work: Promise<R>): Promise<R> {
-    const ended = (): void => {
-      this.#open--
-      if (this.#open === 0) for (const idle of this.#idle.splice(0)) idle()
-    }
-    this.#open++
-    work.then(ended, ended)
-    return work
-  }
-
-  async settled(): Promise<void> {
-    while (this.#open > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
-  }
-}
-
 /**
  * Executes a request once, or says why not.
  *
@@ -99,7 +70,7 @@ export async function execute<Tx, Isolation extends string>(
       engine.announce({ type: 'refused', id: claimed.id, operation, code: 'outcome_unknown' })
       return claimed
     case 'claimed': {
-      const { hold, execution, recoveryPoint, stages, resumed } = claimed
+      const { hold, execution, recoveryPoint, revision, stages, resumed } = claimed
       const start = {
         hold,
         key,
@@ -107,12 +78,17 @@ export async function execute<Tx, Isolation extends string>(
         operation,
         execution,
         recoveryPoint,
+        revision,
         stages,
         resumed,
         policy,
         finished,
       }
       const run = new ActiveRun(engine, start)
+      if (engine.inflight.state === 'closed') {
+        await release(run, undefined)
+        throw new ClosedError(hold.id)
+      }
       return await attempt(run, facadeOf(run), handler)
     }
   }
@@ -208,7 +184,7 @@ export async function release<Tx, Isolation extends string>(
   const { engine, hold } = run
   if (engine.failpoint) await engine.failpoint('release.before', hold)
   try {
-    const released = engine.store.write(hold, { kind: 'release', from: run.recoveryPoint })
+    const released = engine.store.write(hold, { kind: 'release' })
     if (!(await within(engine, 'releasing', RELEASE_MAX_MS, released))) return
     run.tell({ type: 'released', recoveryPoint: run.recoveryPoint, error })
   } catch (unanswered) {

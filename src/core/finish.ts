@@ -81,5 +81,6 @@ function outcome<Tx, Isolation extends string>(
 
 function finishing<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>, outcome: Outcome) {
   const { retentionMs } = run.start.policy
-  return { kind: 'finish', from: run.recoveryPoint, outcome, retentionMs } as const
+  const { recoveryPoint: from, revision } = run
+  return { kind: 'finish', from, revision, outcome, retentionMs } as const
 }

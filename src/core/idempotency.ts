@@ -7,7 +7,8 @@ import { type Duration, milliseconds } from './duration.ts'
 import type { Engine } from './engine.ts'
 import { ClosedError, ConfigError, ScopeMissingError } from './errors.ts'
 import { announcer, type PawlEvent } from './events.ts'
-import { execute, giveUp, Inflight } from './execute.ts'
+import { execute, giveUp } from './execute.ts'
+import { Inflight } from './inflight.ts'
 import { canonicalJson, fingerprintOf, type FingerprintParts } from './fingerprint.ts'
 import { Leases } from './heartbeat.ts'
 import { checkKey, checkOperation, idOf, scopeText } from './identity.ts'
@@ -118,8 +119,6 @@ export interface Idempotency<Tx, Isolation extends string = string> {
   close(options?: { readonly wait?: Duration }): Promise<void>
   /** @internal */
   readonly engine: Engine<Tx, Isolation>
-  /** @internal */
-  readonly inflight: Inflight
 }
 
 /**
@@ -134,25 +133,25 @@ export function createIdempotency<Tx, Isolation extends string>(
     throw new ConfigError("store: expected a store, for example pgStore(pool) of 'pawl/pg'.")
   }
   const engine = engineOf(options)
-  const inflight = new Inflight()
+  const { inflight } = engine
   return {
     engine,
-    inflight,
     currentRun: () => currentRun<Tx, Isolation>(),
     run: async (request, handler) => {
-      if (inflight.closed) throw new ClosedError()
+      if (inflight.state !== 'open') throw new ClosedError()
       const answer = await inflight.add(
         execute(engine, claimRequestOf(engine, request), (run) => handler(request.input, run)),
       )
       return resultOf(answer)
     },
     close: async ({ wait = '10s' } = {}) => {
-      inflight.close()
       const waitMs = milliseconds('close wait', wait, CLOSE)
+      inflight.enter('closing')
       await new Promise<void>((resolve) => {
         const cancel = engine.runtime.timer(waitMs, resolve)
         void inflight.settled().then(resolve).finally(cancel)
       })
+      inflight.enter('closed')
       await giveUp(engine)
       engine.leases.stop()
     },
@@ -176,6 +175,7 @@ function engineOf<Tx, Isolation extends string>(
     failpoint: runtime.failpoint,
     announce: announcer(options.onEvent),
     leases: new Leases({ store, runtime, leaseMs, attemptMaxMs }),
+    inflight: new Inflight(),
     leaseMs,
     storeTimeoutMs: milliseconds('storeTimeout', options.storeTimeout ?? '5s', STORE_TIMEOUT),
     fingerprintSecrets,

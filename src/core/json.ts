@@ -67,6 +67,13 @@ export function jsonResult(step: string, value: unknown): JsonResult {
   return text === undefined ? { text, value: undefined } : { text, value: JSON.parse(text) }
 }
 
+/**
+ * A JSON value for somebody else: what the application changes in a result is not changed in what is recorded of it.
+ */
+export function copyOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null ? JSON.parse(JSON.stringify(value)) : value
+}
+
 function whyLost(value: unknown): string | undefined {
   if (typeof value === 'number' && !Number.isFinite(value))
     return `${value}, which JSON turns into null`

@@ -32,6 +32,8 @@ export interface FoundRecord {
   /** The nonce of the attempt that holds it; undefined when it was released. */
   readonly owner: string | undefined
   readonly attempt: number
+  /** Grows with every change of point, stages or state. */
+  readonly revision: number
   readonly recoveryPoint: string
   readonly stages: Stages
   /** Equal in all attempts of one execution, different after a reset: the creation instant, as text. */

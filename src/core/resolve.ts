@@ -5,7 +5,7 @@
  */
 import type { ActiveRun } from './active-run.ts'
 import { ask, backoff, mayAskAgain, patience, TRIES_MAX, unavailable, within } from './ask.ts'
-import { LeaseLostError } from './errors.ts'
+import { LeaseLostError, PawlError } from './errors.ts'
 import type { Outcome } from './outcome.ts'
 import { type FoundRecord, type Stages, stagesText } from './record.ts'
 import type { Write } from './store.ts'
@@ -25,7 +25,10 @@ export async function landed<Tx, Isolation extends string, W extends { readonly 
   run.tell({ type: 'commit_unknown', step })
   const record = await ask(run.engine, `finding out whether "${step}" was committed`, () =>
     run.engine.store.reread(run.hold.id),
-  )
+  ).catch((error: unknown) => {
+    // Nothing may be written over what is not known.
+    throw PawlError.is(error) ? run.stop(error) : error
+  })
   if (record === undefined || record.attempt !== run.hold.attempt) throw run.stop(lost(run, step))
   const there = sent.find(({ write }) => isIn(record, write))
   if (there === undefined && record.owner !== run.hold.owner) throw run.stop(lost(run, step))
@@ -35,7 +38,8 @@ export async function landed<Tx, Isolation extends string, W extends { readonly 
 
 /**
  * One change in autocommit, asked again until it is known to stand. A change whose acknowledgement was lost is looked
- * for in the record before it counts as fenced.
+ * for in the record before it counts as fenced. When it stays unknown the attempt ends: whatever the handler did next
+ * would be written over it.
  *
  * @throws {@link LeaseLostError} another attempt has taken over
  * @throws {@link StoreUnavailableError} no answer in time
@@ -49,15 +53,18 @@ export async function write<Tx, Isolation extends string>(
   const doing = `recording "${step}"`
   const deadline = engine.runtime.now() + engine.storeTimeoutMs
   let uncertain = false
+  const stands = (): void => run.wrote(change)
   for (let tries = 1; ; tries++) {
     try {
       const answer = engine.store.write(hold, change)
-      if (await within(engine, doing, patience(engine, deadline), answer)) return
-      if (uncertain && (await landed(run, step, [{ write: change }])) !== undefined) return
+      if (await within(engine, doing, patience(engine, deadline), answer)) return stands()
+      if (uncertain && (await landed(run, step, [{ write: change }])) !== undefined) return stands()
       throw run.stop(lost(run, step))
     } catch (error) {
-      if (!mayAskAgain(error)) throw error
-      if (tries >= TRIES_MAX || engine.runtime.now() >= deadline) throw unavailable(doing, error)
+      if (run.stopped !== undefined) throw run.stopped
+      if (!mayAskAgain(error)) throw PawlError.is(error) ? run.stop(error) : error
+      if (tries >= TRIES_MAX || engine.runtime.now() >= deadline)
+        throw run.stop(unavailable(doing, error))
       uncertain = true
       await backoff(engine.runtime, tries)
     }
@@ -74,6 +81,7 @@ export function lost<Tx, Isolation extends string>(
 }
 
 function isIn(record: FoundRecord, write: Write): boolean {
+  if ('revision' in write && record.revision !== write.revision + 1) return false
   switch (write.kind) {
     case 'advance':
       return record.recoveryPoint === write.to && sameStages(record, write.stages)

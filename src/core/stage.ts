@@ -7,7 +7,7 @@ import type { ActiveRun } from './active-run.ts'
 import { backoff, mayAskAgain, TRIES_MAX } from './ask.ts'
 import { LeaseLostError, StageAbortedError, StoreUnavailableError } from './errors.ts'
 import { invariant } from './invariant.ts'
-import { jsonResult } from './json.ts'
+import { copyOf, jsonResult } from './json.ts'
 import { FINISHED, type Step } from './record.ts'
 import { landed, lost } from './resolve.ts'
 import type { StageOptions } from './run.ts'
@@ -21,7 +21,7 @@ export async function stage<Tx, Isolation extends string>(
   options: StageOptions<Isolation>,
 ): Promise<unknown> {
   const entry = run.enter(name, 'stage')
-  if (entry.kind === 'recorded') return 'result' in entry.step ? entry.step.result : undefined
+  if (entry.kind === 'recorded') return resultOf(entry.step)
   const { engine } = run
   run.begin(name)
   try {
@@ -30,22 +30,26 @@ export async function stage<Tx, Isolation extends string>(
       if (engine.failpoint) await engine.failpoint('stage.work.after', { ...run.hold, step: name })
       const done: Step =
         result.text === undefined ? { kind: 'stage' } : { kind: 'stage', result: result.value }
-      const { recoveryPoint: from } = run
+      const { recoveryPoint: from, revision } = run
       const stages = run.with(name, done)
       return {
         value: done,
-        write: { kind: 'advance', from, to: name, stages, leaseMs: engine.leaseMs },
+        write: { kind: 'advance', from, revision, to: name, stages, leaseMs: engine.leaseMs },
       }
     })
-    run.advance(name, step)
     if (engine.failpoint) await engine.failpoint('stage.commit.after', { ...run.hold, step: name })
-    return 'result' in step ? step.result : undefined
+    return resultOf(step)
   } catch (error) {
     if (!run.stages.has(name)) run.reopen(name)
     throw error
   } finally {
     run.end()
   }
+}
+
+/** What a recorded step returned. */
+export function resultOf(step: Step): unknown {
+  return 'result' in step ? copyOf(step.result) : undefined
 }
 
 /** A commit that was planned: what the step is worth, and what it writes. */
@@ -81,6 +85,10 @@ export async function commitStep<Tx, Isolation extends string, R>(
           return planned
         },
       )
+      invariant(planned !== undefined, 'COMMIT is sent only after the work is done', {
+        id: run.hold.id,
+      })
+      run.wrote(planned.write)
       if (step !== FINISHED) run.tell({ type: 'stage_committed', step, tries })
       return value
     } catch (error) {
@@ -95,7 +103,10 @@ export async function commitStep<Tx, Isolation extends string, R>(
       } else if (!mayAskAgain(error)) throw error
       if (unacknowledged.length > 0) {
         const there = await landed(run, step, unacknowledged)
-        if (there !== undefined) return there.value
+        if (there !== undefined) {
+          run.wrote(there.write)
+          return there.value
+        }
       }
       if (tries >= TRIES_MAX) throw givenUp(run, step, tries, error)
       run.tell({ type: 'aborted', step, tries })

@@ -37,9 +37,17 @@ export interface Hold {
   readonly attempt: number
 }
 
+/** What was seen of a record that is to be taken over or stopped: it must still be that. */
+export interface Seen {
+  readonly id: string
+  readonly attempt: number
+  readonly revision: number
+}
+
 /** A lapsed record becomes ours, `attempt + 1`. */
-export interface TakeOverInput extends Hold {
-  /** `attempt` is the one we saw; `owner` is the new one. */
+export interface TakeOverInput extends Seen {
+  /** The new one. */
+  readonly owner: string
   readonly leaseMs: number
 }
 
@@ -51,11 +59,16 @@ export interface ResetInput extends TakeOverInput {
   readonly retentionMs: number
 }
 
-/** One change of a record that is held. `from` is the recovery point we saw. */
+/**
+ * One change of a record that is held. `from` and `revision` are what we saw: the recovery point says where the record
+ * is, the revision that nothing was written since, so that a change which was delayed on its way can never undo a later
+ * one. A release gives back whatever is there.
+ */
 export type Write =
   | {
       readonly kind: 'advance'
       readonly from: string
+      readonly revision: number
       readonly to: string
       readonly stages: Stages
       readonly leaseMs: number
@@ -63,17 +76,24 @@ export type Write =
   | {
       readonly kind: 'journal'
       readonly from: string
+      readonly revision: number
       readonly stages: Stages
       readonly leaseMs: number
     }
   | {
       readonly kind: 'finish'
       readonly from: string
+      readonly revision: number
       readonly outcome: Outcome
       readonly retentionMs: number
     }
-  | { readonly kind: 'unknown'; readonly from: string; readonly stages: Stages }
-  | { readonly kind: 'release'; readonly from: string }
+  | {
+      readonly kind: 'unknown'
+      readonly from: string
+      readonly revision: number
+      readonly stages: Stages
+    }
+  | { readonly kind: 'release' }
 
 /** How a stage's transaction is opened. */
 export interface CommitOptions<Isolation extends string> {
@@ -103,10 +123,10 @@ export interface Store<Tx, Isolation extends string = string> {
   check(): Promise<readonly StoreProblem[]>
   /** Step 1: inserts the record, or returns the one that stands there. In its own autocommit statement. */
   claim(input: ClaimInput): Promise<ClaimReply>
-  /** Takes over a lapsed record. Undefined: it is not lapsed, not at this attempt, or locked by a commit. */
+  /** Takes over a lapsed record. Undefined: it is not lapsed, not as it was seen, or locked by a commit. */
   takeOver(input: TakeOverInput): Promise<FoundRecord | undefined>
-  /** Stops a lapsed record whose call was sent. False: it is not lapsed or not at this attempt any more. */
-  stopUnknown(seen: { readonly id: string; readonly attempt: number }): Promise<boolean>
+  /** Stops a lapsed record whose call was sent. False: it is not lapsed, or not as it was seen, any more. */
+  stopUnknown(seen: Seen): Promise<boolean>
   /** Starts a new execution in an expired record. Undefined: it is not expired or not at this attempt any more. */
   reset(input: ResetInput): Promise<FoundRecord | undefined>
   /** Steps 2 and 4: opens a transaction, runs `work` in it, and commits its rows together with `write`. */

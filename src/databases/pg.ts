@@ -1,15 +1,16 @@
 /**
  * `pawl/pg`: node-postgres. `tx` is the pool's own client, inside an open transaction.
- * COMMIT travels with the fence: ADR 0017; BEGIN with the first statement, where the pool is pipelined: ADR 0011.
+ * How its statements travel: ADR 0011, 0016, 0017.
  */
 import type { Store } from '../core/store.ts'
 import type { Database, Rows, Statement } from '../sql/database.ts'
+import { lend } from '../sql/lent-client.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { connected, wireTransaction } from '../sql/wire-transaction.ts'
 
-/** What Pawl calls on a client of a pool. */
+/** What Pawl calls on a client. */
 export interface PgClientLike extends WireQueries {
   release(destroy?: boolean): void
   on(event: 'error', listener: () => void): unknown
@@ -71,10 +72,9 @@ function databaseOf(
         client.off('error', ignore)
         client.release(broken)
       }
-      const send = (statement: Statement) => prepared.send(client, statement)
       const sendClosing = pipelined ? undefined : prepared.closingOf(client)
-      const connection = { send, sendClosing, done }
-      return await wireTransaction(connection, { isolation, pipelined }, () => work(client))
+      const connection = { send: (it: Statement) => prepared.send(client, it), sendClosing, done }
+      return await wireTransaction(connection, { isolation, pipelined }, () => lend(client, work))
     },
   }
 }

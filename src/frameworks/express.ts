@@ -72,6 +72,9 @@ export function idempotent<Tx, Isolation extends string>(
   return (req, res, next) => {
     const request = nodeRequest(req, req.originalUrl)
     const exchange = new NodeExchange(route, { native: req, request, res, own: handler, next })
-    exchange.answer(idempotency).catch(next)
+    // What is thrown must reach `next` as an error: without one it would go on to the next route.
+    exchange
+      .answer(idempotency)
+      .catch((error: unknown) => next(error ?? new Error('a handler threw nothing')))
   }
 }

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Engine } from '../core/engine.ts'
 import { ClosedError, PawlError, ScopeMissingError } from '../core/errors.ts'
-import { type Answer, type CapturedDraft, execute, type Inflight } from '../core/execute.ts'
+import { type Answer, type CapturedDraft, execute } from '../core/execute.ts'
 import { type Fingerprint, fingerprintOf } from '../core/fingerprint.ts'
 import { fingerprintParts } from '../core/idempotency.ts'
 import { idOf, scopeText } from '../core/identity.ts'
@@ -24,7 +24,6 @@ import { requestParts, splitTarget } from './request-fingerprint.ts'
 /** What Pawl is, to a framework's file. */
 export interface Pawl<Tx, Isolation extends string> {
   readonly engine: Engine<Tx, Isolation>
-  readonly inflight: Inflight
 }
 
 /** What a framework's file does for one request. */
@@ -81,13 +80,13 @@ export async function handle<Req, Tx, Isolation extends string>(
   const fingerprint = await fingerprintFor(pawl, route, exchange)
   if (typeof fingerprint === 'string')
     return refuse(route, { code: 'body_too_large', id, detail: fingerprint })
-  if (pawl.inflight.closed) return refusalOf(route, new ClosedError(id), id)
+  if (pawl.engine.inflight.state !== 'open') return refusalOf(route, new ClosedError(id), id)
   exchange.announce([
     ...(reading.kind === 'missing' ? generated(route, key) : []),
     ...(route.expiresHeader ? [retention(route)] : []),
   ])
   const identity = { scope, key, id, fingerprint }
-  return await pawl.inflight.add(protect(pawl, route, exchange, identity))
+  return await pawl.engine.inflight.add(protect(pawl, route, exchange, identity))
 }
 
 interface Identified {
@@ -162,7 +161,7 @@ async function unprotected<Req, Tx, Isolation extends string>(
       by = 'finish'
       exchange.finished?.()
     })
-    return { kind: 'handled', response: await pawl.inflight.add(work), by }
+    return { kind: 'handled', response: await pawl.engine.inflight.add(work), by }
   } catch (error) {
     return refusalOf(route, error, undefined)
   }

@@ -131,6 +131,7 @@ export function problemOfError(error: unknown): ProblemFacts | undefined {
     case 'response_not_stored':
     case 'store_failed':
     case 'transaction_failed_inside':
+    case 'transaction_ended':
     case 'result_not_json':
     case 'step_misused':
     case 'run_missing':

@@ -23,6 +23,10 @@ export interface BatchOptions<In, Out> {
   readonly failsTogether: (error: unknown) => boolean
   /** Items in one statement. */
   readonly sizeMax: number
+  /** Characters of one item in its statement, as near as matters. */
+  readonly weigh: (item: In) => number
+  /** Characters of one statement; an item that is heavier goes alone. */
+  readonly weightMax: number
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Items that wait; one more is refused, so that a dead database does not fill the memory. */
@@ -63,9 +67,22 @@ export class Batch<In, Out> {
     const turn = ++this.#turn
     while (this.#waiting.length > 0 && turn === this.#turn) {
       this.#sentAt = this.#options.now()
-      await this.#send(this.#waiting.splice(0, this.#options.sizeMax))
+      await this.#send(this.#waiting.splice(0, this.#fitting()))
     }
     if (turn === this.#turn) this.#sentAt = undefined
+  }
+
+  /** How many of those that wait fit into one statement: one at least. */
+  #fitting(): number {
+    const { sizeMax, weigh, weightMax } = this.#options
+    let weight = 0
+    let count = 0
+    for (const { item } of this.#waiting) {
+      weight += weigh(item)
+      if (count === sizeMax || (count > 0 && weight > weightMax)) break
+      count++
+    }
+    return count
   }
 
   async #send(batch: readonly Waiting<In, Out>[]): Promise<void> {

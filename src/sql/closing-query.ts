@@ -1,7 +1,8 @@
 /**
  * A statement and COMMIT in one message to a node-postgres client that does not pipeline: one round trip, and one
- * wake-up of the server's process and of this one. When the statement raises, the server skips what follows it up to Sync, COMMIT
- * too. Clients take queries that write themselves (`submit`), as pg-cursor does: https://node-postgres.com/apis/cursor.
+ * wake-up of the server process and of this one. When the statement raises, the server skips what follows it up to
+ * Sync, COMMIT too. Clients take queries that write themselves (`submit`), as pg-cursor does:
+ * https://node-postgres.com/apis/cursor
  */
 import type { Statement } from './database.ts'
 

@@ -3,9 +3,30 @@ import { stagesText } from '../core/record.ts'
 import type { ClaimInput, Hold, Write } from '../core/store.ts'
 
 /** A change and who makes it. */
-export interface HeldWrite {
+interface HeldWrite {
   readonly hold: Hold
   readonly write: Write
+}
+
+/** A change as JSON text, made when it is asked for: what its maker changes later is not in it. */
+export interface ChangeText {
+  /** Tells the changes of a batch apart, also two of one record. */
+  readonly at: number
+  readonly text: string
+}
+
+let changes = 0
+
+/** A change on its way. */
+export function changeText(hold: Hold, write: Write): ChangeText {
+  const at = (changes = (changes + 1) % 0x7fff_ffff)
+  const held = { hold, write }
+  return { at, text: JSON.stringify({ at, ...changeJson(held) }) }
+}
+
+/** What a statement is given for some changes. */
+export function batchText(texts: readonly ChangeText[]): string {
+  return `[${texts.map(({ text }) => text).join(',')}]`
 }
 
 /** A first claim. */
@@ -13,48 +34,39 @@ export function claimJson({ leaseMs, retentionMs, ...claim }: ClaimInput): objec
   return { ...claim, lease_ms: leaseMs, retention_ms: retentionMs }
 }
 
-/** A change other than finish. Without a lease, it gives the lease back. */
-export function changeJson({ hold, write }: HeldWrite): object {
-  const common = { ...hold, point: write.kind === 'finish' ? null : write.from }
+/** A change. Without a lease, it gives the lease back. */
+function changeJson({ hold, write }: HeldWrite): object {
+  if (write.kind === 'release') return hold
+  const common = { ...hold, point: write.from, revision: write.revision }
   switch (write.kind) {
     case 'advance':
       return {
         ...common,
         next_point: write.to,
-        next_state: 'running',
         stages: stagesText(write.stages),
         lease_ms: write.leaseMs,
       }
     case 'journal':
       return {
         ...common,
-        next_point: write.from,
-        next_state: 'running',
         stages: stagesText(write.stages),
         lease_ms: write.leaseMs,
       }
     case 'unknown':
-      return {
-        ...common,
-        next_point: write.from,
-        next_state: 'unknown',
-        stages: stagesText(write.stages),
-      }
-    case 'release':
-      return { ...common, next_point: write.from, next_state: 'running' }
+      return { ...common, next_state: 'unknown', stages: stagesText(write.stages) }
     case 'finish':
-      return finishJson({ hold, write })
+      return finishJson(hold, write)
   }
 }
 
 /** An outcome; its body in base64, since JSON has no bytes. */
-export function finishJson({ hold, write }: HeldWrite): object {
-  if (write.kind !== 'finish') return changeJson({ hold, write })
-  const { from, outcome, retentionMs } = write
+function finishJson(hold: Hold, write: Extract<Write, { kind: 'finish' }>): object {
+  const { from, revision, outcome, retentionMs } = write
   const { status, headers, body } = outcome
   return {
     ...hold,
     point: from,
+    revision,
     status,
     headers: JSON.stringify(headers),
     body: body && Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64'),

@@ -19,7 +19,7 @@ const EXECUTION = `(extract(epoch from k.created_at) * 1000000)::bigint::text`
 
 /** What every statement reads of a record. Text, so that no driver's parser gets in between. */
 const RECORD = `
-  k.id, k.state, k.fingerprint, k.owner, k.attempt, k.recovery_point,
+  k.id, k.state, k.fingerprint, k.owner, k.attempt, k.revision, k.recovery_point,
   k.stages::text as stages, k.response_code, k.response_headers::text as response_headers, k.response_body,
   ${EXECUTION} as execution,
   (k.expires_at < clock_timestamp())::int as expired,
@@ -61,14 +61,14 @@ function statements(table: string): StatementTexts {
         from ${table} k
        where k.id = any (array(select json_array_elements_text($1::text::json)))`,
 
-    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms
-     *  out  the record, ours now; no row: not lapsed, not at this attempt, or a commit holds it
+    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 revision seen
+     *  out  the record, ours now; no row: not lapsed, not as it was seen, or a commit holds it
      *  plan primary key. SKIP LOCKED: a process stopped inside a transaction must not make every claimer wait */
     takeOver: `
       with lapsed as (
         select k.id
           from ${table} k
-         where k.id = $1 and k.attempt = $2 and k.state = 'running' and ${LAPSED}
+         where k.id = $1 and k.attempt = $2 and k.revision = $5 and k.state = 'running' and ${LAPSED}
            for update skip locked
       )
       update ${table} k
@@ -78,18 +78,18 @@ function statements(table: string): StatementTexts {
        where k.id = lapsed.id
       returning ${RECORD}`,
 
-    /** in   1 id · 2 attempt seen
+    /** in   1 id · 2 attempt seen · 3 revision seen
      *  out  its id; no row: as takeOver
      *  plan as takeOver */
     stopUnknown: `
       with lapsed as (
         select k.id
           from ${table} k
-         where k.id = $1 and k.attempt = $2 and k.state = 'running' and ${LAPSED}
+         where k.id = $1 and k.attempt = $2 and k.revision = $3 and k.state = 'running' and ${LAPSED}
            for update skip locked
       )
       update ${table} k
-         set state = 'unknown', owner = null, locked_at = null, locked_until = null
+         set state = 'unknown', revision = k.revision + 1, owner = null, locked_at = null, locked_until = null
         from lapsed
        where k.id = lapsed.id
       returning k.id`,
@@ -107,7 +107,7 @@ function statements(table: string): StatementTexts {
       )
       update ${table} k
          set owner = $3, attempt = k.attempt + 1, state = 'running', recovery_point = 'started', stages = '{}',
-             fingerprint = $5, request_method = $6, request_path = $7,
+             revision = k.revision + 1, fingerprint = $5, request_method = $6, request_path = $7,
              response_code = null, response_headers = null, response_body = null,
              created_at = clock_timestamp(), locked_at = clock_timestamp(),
              locked_until = clock_timestamp() + $4::float8 * interval '1 millisecond',
@@ -116,32 +116,36 @@ function statements(table: string): StatementTexts {
        where k.id = expired.id
       returning ${RECORD}`,
 
-    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms
+    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms · 8 revision seen
      *  out  1, or division_by_zero: fenced. It must raise: COMMIT is on its way behind it already
      *  plan primary key; no indexed column changes, so the update stays HOT */
     fenceAdvance: `
       with held as (
         update ${table} k
-           set recovery_point = $5, stages = $6::text::json,
+           set recovery_point = $5, stages = $6::text::json, revision = k.revision + 1,
                locked_until = clock_timestamp() + $7::float8 * interval '1 millisecond'
-         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.state = 'running'
+         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.revision = $8
+           and k.state = 'running'
         returning k.id
       )
       select 1 / count(*) as held from held`,
 
     /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 status · 6 headers json · 7 body · 8 retention ms
+     *       9 revision seen
      *  out  as fenceAdvance
      *  plan primary key; expires_at (indexed) moves only when under 90 % of the retention is left, else HOT */
     fenceFinish: `
       with held as (
         update ${table} k
-           set state = 'finished', recovery_point = 'finished', locked_at = null, locked_until = null,
+           set state = 'finished', recovery_point = 'finished', revision = k.revision + 1,
+               locked_at = null, locked_until = null,
                response_code = $5, response_headers = $6::text::json, response_body = $7,
                expires_at = case
                  when k.expires_at < clock_timestamp() + 0.9 * $8::float8 * interval '1 millisecond'
                  then clock_timestamp() + $8::float8 * interval '1 millisecond'
                  else k.expires_at end
-         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.state = 'running'
+         where k.id = $1 and k.owner = $2 and k.attempt = $3 and k.recovery_point = $4 and k.revision = $9
+           and k.state = 'running'
         returning k.id
       )
       select 1 / count(*) as held from held`,
@@ -160,18 +164,20 @@ function statements(table: string): StatementTexts {
       select 1 / count(*) as held from held`,
 
     /** in   1 json array of changes other than finish
-     *  out  the ids changed; an id that is missing was fenced
+     *  out  the numbers (at) of the changes that were made; one that is missing was fenced, or another change of
+     *       its record came first. No point and no revision: whatever is there
      *  plan primary key a change */
     write: `
       with asked as materialized (
         select *
           from json_to_recordset($1::text::json) as a(
-            id text, owner text, attempt int, point text, next_point text, next_state text,
-            stages text, lease_ms float8)
+            at int, id text, owner text, attempt int, point text, revision int, next_point text,
+            next_state text, stages text, lease_ms float8)
       )
       update ${table} k
-         set recovery_point = asked.next_point,
-             state = asked.next_state,
+         set recovery_point = coalesce(asked.next_point, k.recovery_point),
+             state = coalesce(asked.next_state, k.state),
+             revision = k.revision + 1,
              stages = coalesce(asked.stages::json, k.stages),
              owner = case when asked.lease_ms is null then null else k.owner end,
              locked_at = case when asked.lease_ms is null then null else k.locked_at end,
@@ -179,8 +185,9 @@ function statements(table: string): StatementTexts {
         from asked
        where k.id = any (array(select id from asked))
          and k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
-         and k.recovery_point = asked.point and k.state = 'running'
-      returning k.id, k.attempt`,
+         and k.recovery_point = coalesce(asked.point, k.recovery_point)
+         and k.revision = coalesce(asked.revision, k.revision) and k.state = 'running'
+      returning asked.at`,
 
     /** in   1 json array of outcomes, bodies in base64
      *  out  as write
@@ -189,11 +196,12 @@ function statements(table: string): StatementTexts {
       with asked as materialized (
         select *
           from json_to_recordset($1::text::json) as a(
-            id text, owner text, attempt int, point text,
+            at int, id text, owner text, attempt int, point text, revision int,
             status int, headers text, body text, retention_ms float8)
       )
       update ${table} k
-         set state = 'finished', recovery_point = 'finished', locked_at = null, locked_until = null,
+         set state = 'finished', recovery_point = 'finished', revision = k.revision + 1,
+             locked_at = null, locked_until = null,
              response_code = asked.status, response_headers = asked.headers::json,
              response_body = decode(asked.body, 'base64'),
              expires_at = case
@@ -203,8 +211,8 @@ function statements(table: string): StatementTexts {
         from asked
        where k.id = any (array(select id from asked))
          and k.id = asked.id and k.owner = asked.owner and k.attempt = asked.attempt
-         and k.recovery_point = asked.point and k.state = 'running'
-      returning k.id, k.attempt`,
+         and k.recovery_point = asked.point and k.revision = asked.revision and k.state = 'running'
+      returning asked.at`,
 
     /** in   1 id
      *  out  the record behind any commit that is still on its way: that commit holds the row lock

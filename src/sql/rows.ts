@@ -21,6 +21,7 @@ export function recordOf(row: Row): FoundRecord {
     fingerprint: text(row, 'fingerprint'),
     owner: row['owner'] === null ? undefined : text(row, 'owner'),
     attempt: number(row, 'attempt'),
+    revision: number(row, 'revision'),
     recoveryPoint: text(row, 'recovery_point'),
     stages: stagesOf(text(row, 'stages')),
     execution: text(row, 'execution'),

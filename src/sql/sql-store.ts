@@ -3,18 +3,29 @@
  * Claims and autocommit changes are batched; raw driver errors of Pawl's own statements are translated here and go no
  * further. Protocol: docs/internals/protocol.md.
  */
-import { StoreFailedError } from '../core/errors.ts'
+import { StoreFailedError, StoreNotMigratedError, StoreUnavailableError } from '../core/errors.ts'
 import { stagesText } from '../core/record.ts'
-import type { ClaimInput, ClaimReply, CommitOptions, Hold, Store, Write } from '../core/store.ts'
+import {
+  AbortedError,
+  type ClaimInput,
+  type ClaimReply,
+  type CommitOptions,
+  type Hold,
+  type Seen,
+  type Store,
+  type Write,
+} from '../core/store.ts'
 import { Batch } from './batch.ts'
 import type { Database, Rows, Statement } from './database.ts'
 import type { Dialect, StatementTexts } from './dialect.ts'
 import { check, migrate } from './migrate.ts'
-import { changeJson, claimJson, finishJson, type HeldWrite } from './payload.ts'
+import { batchText, type ChangeText, changeText, claimJson } from './payload.ts'
 import { number, recordOf, text } from './rows.ts'
 import { fromWork, Translation } from './translate.ts'
 
 const BATCH_SIZE_MAX = 256
+/** Characters: what a parameter of one statement may weigh before latency for the others counts more. */
+const BATCH_WEIGHT_MAX = 4_194_304
 const WAITING_MAX = 10_000
 /** How long a reread waits for a commit that is still on its way before it counts as unanswered. */
 const REREAD_LOCK_WAIT_MS = 2_000
@@ -43,8 +54,8 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #table: string
   readonly #texts: StatementTexts
   readonly #claims: Batch<ClaimInput, ClaimReply>
-  readonly #writes: Batch<HeldWrite, boolean>
-  readonly #finishes: Batch<HeldWrite, boolean>
+  readonly #writes: Batch<ChangeText, boolean>
+  readonly #finishes: Batch<ChangeText, boolean>
 
   constructor(database: Database<Tx, Isolation>, dialect: Dialect, options: SqlStoreOptions) {
     this.#database = database
@@ -52,32 +63,35 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     this.#table = dialect.quote(options.table ?? 'idempotency_key')
     this.#texts = dialect.statements(this.#table)
     this.#errors = new Translation(dialect, this.#table)
-    const batch = <In, Out>(
-      doing: string,
-      run: (items: readonly In[]) => Promise<readonly Out[]>,
-    ) =>
-      new Batch<In, Out>({
+    const limits = {
+      failsTogether: meansAll,
+      now: options.now ?? (() => performance.now()),
+      sizeMax: BATCH_SIZE_MAX,
+      weightMax: BATCH_WEIGHT_MAX,
+      waitingMax: WAITING_MAX,
+    }
+    this.#claims = new Batch({
+      ...limits,
+      doing: 'claiming',
+      weigh: () => 0, // Bounded by what a request's head may hold.
+      run: (items) => this.#claimAll(items),
+    })
+    const changes = (doing: string, statement: string) =>
+      new Batch<ChangeText, boolean>({
+        ...limits,
         doing,
-        run,
-        failsTogether: (error) => !(error instanceof StoreFailedError),
-        now: options.now ?? (() => performance.now()),
-        sizeMax: BATCH_SIZE_MAX,
-        waitingMax: WAITING_MAX,
+        weigh: ({ text }) => text.length,
+        run: (items) => this.#changeAll(doing, statement, items),
       })
-    this.#claims = batch('claiming', (items) => this.#claimAll(items))
-    this.#writes = batch('recording', (items) =>
-      this.#writeAll(this.#texts.write, items, changeJson),
-    )
-    this.#finishes = batch('finishing', (items) =>
-      this.#writeAll(this.#texts.finish, items, finishJson),
-    )
+    this.#writes = changes('recording', this.#texts.write)
+    this.#finishes = changes('finishing', this.#texts.finish)
   }
 
   async migrate(): Promise<void> {
     try {
       await migrate({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw this.#errors.ofStatement('migrating', error)
+      throw publicly('migrating', this.#errors.ofStatement('migrating', error))
     }
   }
 
@@ -85,7 +99,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       return await check({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw this.#errors.ofStatement('checking', error)
+      throw publicly('checking', this.#errors.ofStatement('checking', error))
     }
   }
 
@@ -94,15 +108,14 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   async takeOver(input: Parameters<Store<Tx>['takeOver']>[0]): ReturnType<Store<Tx>['takeOver']> {
-    const { id, attempt, owner, leaseMs } = input
-    return await this.#one('taking over', this.#texts.takeOver, [id, attempt, owner, leaseMs])
+    const { id, attempt, owner, leaseMs, revision } = input
+    const values = [id, attempt, owner, leaseMs, revision]
+    return await this.#one('taking over', this.#texts.takeOver, values)
   }
 
-  async stopUnknown(seen: { readonly id: string; readonly attempt: number }): Promise<boolean> {
-    const rows = await this.#query('stopping a record', this.#texts.stopUnknown, [
-      seen.id,
-      seen.attempt,
-    ])
+  async stopUnknown({ id, attempt, revision }: Seen): Promise<boolean> {
+    const values = [id, attempt, revision]
+    const rows = await this.#query('stopping a record', this.#texts.stopUnknown, values)
     return rows.length === 1
   }
 
@@ -160,7 +173,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   write(hold: Hold, write: Write): Promise<boolean> {
-    return (write.kind === 'finish' ? this.#finishes : this.#writes).add({ hold, write })
+    return (write.kind === 'finish' ? this.#finishes : this.#writes).add(changeText(hold, write))
   }
 
   async reread(id: string): ReturnType<Store<Tx>['reread']> {
@@ -215,14 +228,14 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     return byId(await this.#query('looking at records', this.#texts.look, [ids]))
   }
 
-  async #writeAll(
+  async #changeAll(
+    doing: string,
     statement: string,
-    items: readonly HeldWrite[],
-    json: (item: HeldWrite) => object,
+    items: readonly ChangeText[],
   ): Promise<readonly boolean[]> {
-    const rows = await this.#query('recording', statement, [JSON.stringify(items.map(json))])
-    const changed = new Set(rows.map((row) => `${text(row, 'id')} ${number(row, 'attempt')}`))
-    return items.map(({ hold }) => changed.has(`${hold.id} ${hold.attempt}`))
+    const rows = await this.#query(doing, statement, [batchText(items)])
+    const changed = new Set(rows.map((row) => number(row, 'at')))
+    return items.map(({ at }) => changed.has(at))
   }
 
   #lockFirst({ id, owner, attempt }: Hold): Statement {
@@ -232,14 +245,14 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   #fence({ id, owner, attempt }: Hold, write: Write): Statement {
     switch (write.kind) {
       case 'advance': {
-        const { from, to, stages, leaseMs } = write
+        const { from, to, stages, leaseMs, revision } = write
         return {
           text: this.#texts.fenceAdvance,
-          values: [id, owner, attempt, from, to, stagesText(stages), leaseMs],
+          values: [id, owner, attempt, from, to, stagesText(stages), leaseMs, revision],
         }
       }
       case 'finish': {
-        const { from, outcome, retentionMs } = write
+        const { from, outcome, retentionMs, revision } = write
         const { status, headers, body } = outcome
         return {
           text: this.#texts.fenceFinish,
@@ -252,6 +265,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
             JSON.stringify(headers),
             body ?? null,
             retentionMs,
+            revision,
           ],
         }
       }
@@ -277,6 +291,20 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       throw this.#errors.ofStatement(doing, error)
     }
   }
+}
+
+/** An abort means something to the core alone; whoever migrates may simply call again. */
+function publicly(doing: string, error: unknown): unknown {
+  return error instanceof AbortedError ? new StoreUnavailableError(doing, error.cause) : error
+}
+
+/** No answer, an abort, a missing table: asking item by item would not help. Anything else may be one item's own. */
+function meansAll(error: unknown): boolean {
+  return (
+    error instanceof StoreUnavailableError ||
+    error instanceof AbortedError ||
+    error instanceof StoreNotMigratedError
+  )
 }
 
 function byId(rows: Rows): ReadonlyMap<string, Rows[number]> {

@@ -139,11 +139,17 @@ async function committed(send: WireConnection['send'], last: Statement | undefin
 }
 
 /**
- * True when the server itself said that the statement failed. FATAL and PANIC are not that: a server that is being
- * shut down may have committed before it says so; nor is CockroachDB's 40003, "result is ambiguous".
+ * True when the server itself said that the statement failed and the session goes on. Not so when the session ends
+ * (FATAL, PANIC): a server that is being shut down may have committed before it says so; nor is CockroachDB's 40003,
+ * "result is ambiguous". The severity is in the server's language (`lc_messages`), so the code decides too.
  */
 function isVerdict(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { severity, code } = error as { severity?: unknown; code?: unknown }
-  return severity === 'ERROR' && code !== '40003'
+  if (typeof severity !== 'string' || typeof code !== 'string') return false
+  if (code === '40003' || severity === 'FATAL' || severity === 'PANIC') return false
+  return severity === 'ERROR' || !SESSION_ENDS.test(code)
 }
+
+/** Connection exceptions, operator intervention but a cancel, session timeouts, system and internal errors. */
+const SESSION_ENDS = /^(?:08|57P|58|XX|25P03|25P04)/

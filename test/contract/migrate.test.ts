@@ -39,6 +39,19 @@ describe('on PostgreSQL', () => {
     ])
   })
 
+  test('behind a lock that does not come free: a typed error that says it may be asked again', async () => {
+    const table = fresh()
+    const store = pgStore(pool, { table })
+    await store.migrate()
+    const other = await pool.connect()
+    await other.query(`begin; lock table ${table}_migration`)
+    const unavailable = { code: 'store_unavailable', retryable: true }
+    await expect(store.migrate()).rejects.toMatchObject(unavailable)
+    await other.query('rollback')
+    other.release()
+    await store.migrate()
+  })
+
   test('in a schema of its own', async () => {
     const schema = fresh()
     await pool.query(`create schema ${schema}`)

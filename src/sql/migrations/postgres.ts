@@ -20,6 +20,7 @@ export function postgresMigrations(table: string): readonly Migration[] {
            fingerprint      text        not null,
            owner            text,
            attempt          int         not null default 1,
+           revision         int         not null default 0,
            recovery_point   text        not null default 'started',
            stages           json        not null default '{}',
            request_method   text,

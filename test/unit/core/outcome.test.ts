@@ -36,6 +36,7 @@ describe('a draft', () => {
     [{ status: 600 }],
     [{ status: 200.5 }],
     [{ status: 204, body: 'x' }],
+    [{ status: 205, body: 'x' }],
     [{ headers: { 'bad name': 'x' } }],
     [{ headers: { 'x-split': 'a\r\nSet-Cookie: b' } }],
     [{ body: () => 1 }],

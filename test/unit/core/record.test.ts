@@ -18,6 +18,7 @@ function record(change: Partial<FoundRecord>): FoundRecord {
     fingerprint: 'v1:a',
     owner: 'them',
     attempt: 1,
+    revision: 0,
     recoveryPoint: 'started',
     stages: new Map(),
     execution: '1',

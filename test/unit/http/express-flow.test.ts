@@ -255,6 +255,16 @@ describe.each([
     expect(third.headers.get('location')).toBe('/r')
   })
 
+  test('a handler that throws nothing at all: an error, and not the next route', async () => {
+    const app = lib()
+    const nothing = idempotent(idempotency, options, () => Promise.reject(undefined as never))
+    app.post('/', nothing, (_req, res) => void res.send('the next route'))
+    app.use((error: Error, _: unknown, res: express.Response, _n: unknown) => {
+      res.status(500).send(error.message)
+    })
+    expect((await post(await listen(app))).status).toBe(500)
+  })
+
   test('14 · onError store: the error handler’s own response is stored and replayed', async () => {
     const app = lib()
     let runs = 0

@@ -2,18 +2,27 @@
 import { expect, test } from 'vitest'
 import { Batch, type BatchOptions } from '../../../src/sql/batch.ts'
 
+const limits = {
+  doing: 'testing',
+  failsTogether: () => false,
+  now: () => 0,
+  sizeMax: 9,
+  weigh: () => 1,
+  weightMax: 100,
+  waitingMax: 9,
+}
+
 function gathering(options: Partial<BatchOptions<number, number>> = {}) {
   const sent: (readonly number[])[] = []
   const open: (() => void)[] = []
   const clock = { now: 0 }
   const batch = new Batch<number, number>({
-    doing: 'testing',
+    ...limits,
     run: async (items) => {
       sent.push(items)
       await new Promise<void>((resolve) => open.push(resolve))
       return items.map((item) => item * 10)
     },
-    failsTogether: () => false,
     now: () => clock.now,
     sizeMax: 3,
     waitingMax: 10,
@@ -38,19 +47,26 @@ test('the first goes at once; those that come meanwhile go together, at most siz
   expect(sent).toEqual([[1], [2, 3, 4], [5]])
 })
 
+test('heavy items share a statement up to its weight, and one that is too heavy goes alone', async () => {
+  const { batch, sent, answer } = gathering({ weigh: (item) => item, weightMax: 10 })
+  const answers = [1, 6, 4, 3, 50, 2].map((item) => batch.add(item))
+  for (let sending = 0; sending < 5; sending++) {
+    answer()
+    await turn()
+  }
+  await Promise.all(answers)
+  expect(sent).toEqual([[1], [6, 4], [3], [50], [2]])
+})
+
 test('one poisoned item fails alone', async () => {
   const poison = new Error('poison')
   const batch = new Batch<number, number>({
-    doing: 'testing',
+    ...limits,
     run: async (items) => {
       await turn()
       if (items.includes(2)) throw poison
       return items
     },
-    failsTogether: () => false,
-    now: () => 0,
-    sizeMax: 9,
-    waitingMax: 9,
   })
   const answers = await Promise.allSettled([0, 1, 2, 3].map((item) => batch.add(item)))
   expect(answers.map(({ status }) => status)).toEqual([
@@ -64,16 +80,13 @@ test('one poisoned item fails alone', async () => {
 test('a statement without an answer fails all of its items, once', async () => {
   let asked = 0
   const batch = new Batch<number, number>({
-    doing: 'testing',
+    ...limits,
     run: async () => {
       asked++
       await turn()
       throw new Error('connection lost')
     },
     failsTogether: () => true,
-    now: () => 0,
-    sizeMax: 9,
-    waitingMax: 9,
   })
   const answers = await Promise.allSettled([0, 1, 2].map((item) => batch.add(item)))
   expect(answers.every(({ status }) => status === 'rejected')).toBe(true)

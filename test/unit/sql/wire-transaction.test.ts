@@ -79,6 +79,15 @@ describe.each<Way>(['pipelined', 'in one message', 'one after another'])('%s', (
     expect(reused).toBe(true)
   })
 
+  test.each([
+    ['refused', '23503', { name: 'Error', code: '23503' }],
+    ['session ended', '57P01', { name: 'CommitLostError' }],
+    ['idle too long', '25P03', { name: 'CommitLostError' }],
+  ])('a server that speaks another language, %s: the code decides', async (_, code, outcome) => {
+    const error = Object.assign(new Error(code), { severity: 'FEHLER', code })
+    expect((await run({ commit: error }, way)).outcome).toMatchObject(outcome)
+  })
+
   test('COMMIT refused by the server → its own error: nothing was committed', async () => {
     const error = verdict('40001')
     expect(await run({ commit: error }, way)).toMatchObject({ outcome: error, reused: true })
