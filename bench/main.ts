@@ -14,7 +14,7 @@ import { engineWays, httpWays } from './workloads.ts'
 const HELP = `npm run bench -- [options]
 
   --quick        short slices: under a minute, wider spread
-  --check        exit 1 when a first request at 32 concurrent reaches less than 0.6 of the bare handler
+  --check        exit 1 when a first request over HTTP at 32 concurrent reaches less than 0.6 of the bare handler
   --json FILE    write machine, settings and every sample to FILE
   --help         this text
 
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
       writeFileSync(values.json, `${JSON.stringify({ machine, slices, comparisons }, null, 2)}\n`)
     }
     const first = comparisons.find(
-      ({ guarded, concurrency }) => guarded === 'with Pawl' && concurrency === 32,
+      ({ guarded, concurrency }) => guarded === 'Express, with Pawl' && concurrency === 32,
     )
     if (values.check && (first === undefined || first.ratio < FLOOR)) {
       say(`FAILED: ${String(first?.ratio.toFixed(2))} is under ${String(FLOOR)}`)
