@@ -3,7 +3,7 @@
  * How its statements travel: ADR 0011, 0016, 0017.
  */
 import type { Store } from '../core/store.ts'
-import type { Database, Rows, Statement } from '../sql/database.ts'
+import type { Database, Rows } from '../sql/database.ts'
 import { lend } from '../sql/lent-client.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
@@ -72,8 +72,7 @@ function databaseOf(
         client.off('error', ignore)
         client.release(broken)
       }
-      const sendClosing = pipelined ? undefined : prepared.closingOf(client)
-      const connection = { send: (it: Statement) => prepared.send(client, it), sendClosing, done }
+      const connection = { ...prepared.verbsOf(client, pipelined), done }
       return await wireTransaction(connection, { isolation, pipelined }, () => lend(client, work))
     },
   }

@@ -337,7 +337,7 @@ function sqlState(error: unknown): string | undefined {
     cause instanceof Error && depth < 5;
     cause = cause.cause, depth++
   ) {
-    const code = (cause as { code?: unknown }).code
+    const { code } = cause as { code?: unknown }
     if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code))
       return code
   }
@@ -370,5 +370,5 @@ export const postgres: Dialect = {
     return parts.map((part) => `"${part}"`).join('.')
   },
   failureOf,
-  isSnapshot: (isolation) => isolation !== 'read committed',
+  isSnapshot: (isolation) => isolation.toLowerCase() !== 'read committed',
 }

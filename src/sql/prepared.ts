@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { sendClosing, speaksProtocol } from './closing-query.ts'
 import type { Statement } from './database.ts'
+import { transactionOver, type WireConnection } from './wire-transaction.ts'
 
 /** What a driver is given. */
 export interface WireQuery {
@@ -45,10 +46,13 @@ export class PreparedStatements {
     return on.query({ ...query, name: this.#nameOf(text) }).catch(this.#failed)
   }
 
-  /** What sends a statement with COMMIT behind it, in one message; undefined: the client is not made for it. */
-  closingOf(
-    client: object,
-  ): ((last: Statement) => Promise<Pick<WireResult, 'command'>>) | undefined {
+  /** The verbs of a transaction on a client. Pipelined, a statement and COMMIT travel together anyway. */
+  verbsOf(client: WireQueries, pipelined: boolean): Omit<WireConnection, 'done'> {
+    const verbs = transactionOver((statement) => this.send(client, statement))
+    return { ...verbs, sendClosing: pipelined ? undefined : this.#closingOf(client) }
+  }
+
+  #closingOf(client: object): WireConnection['sendClosing'] {
     if (!speaksProtocol(client)) return undefined
     return ({ text, values }) => {
       const name = this.#on ? this.#nameOf(text) : ''

@@ -15,11 +15,28 @@ import {
 
 /** One connection, out of its pool. */
 export interface WireConnection {
-  send(statement: Statement): Promise<{ readonly command: string }>
+  /** At READ COMMITTED unless another level is named. */
+  begin(isolation: string | undefined): Promise<unknown>
+  send(statement: Statement): Promise<unknown>
+  commit(): Promise<{ readonly command: string }>
+  rollback(): Promise<unknown>
   /** Sends a statement and COMMIT in one message; answers for COMMIT. Absent: they are sent one by one. */
   readonly sendClosing?: ((last: Statement) => Promise<{ readonly command: string }>) | undefined
   /** It goes back into its pool, or is destroyed when it broke. */
   done(broken: boolean): void
+}
+
+/** The verbs of a connection that has statements only. */
+export function transactionOver(
+  send: (statement: Statement) => Promise<{ readonly command: string }>,
+): Pick<WireConnection, 'begin' | 'send' | 'commit' | 'rollback'> {
+  const plain = (text: string) => send({ text, values: [] })
+  return {
+    begin: (isolation) => plain(`begin isolation level ${isolation ?? 'read committed'}`),
+    send,
+    commit: () => plain('commit'),
+    rollback: () => plain('rollback'),
+  }
 }
 
 /** How a transaction is run. */
@@ -46,11 +63,10 @@ export async function wireTransaction<R>(
   { isolation, pipelined }: WireOptions,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
-  const { send, sendClosing } = connection
+  const { sendClosing } = connection
   let broken = false
   try {
-    const text = `begin isolation level ${isolation ?? 'read committed'}`
-    const begun = send({ text, values: [] })
+    const begun = connection.begin(isolation)
     let closing: Closing<R>
     let last: Statement | undefined
     try {
@@ -62,16 +78,16 @@ export async function wireTransaction<R>(
       const refused = pipelined ? await refusalOf(begun) : undefined
       if (refused !== undefined) throw refused
       if (!pipelined && sendClosing === undefined && last !== undefined) {
-        await send(last)
+        await connection.send(last)
         last = undefined
       }
     } catch (error) {
       const refused = await refusalOf(begun)
-      await rolledBack(send, error)
+      await rolledBack(connection, error)
       throw error instanceof ConnectError ? error : (refused ?? error)
     }
-    if (last !== undefined && sendClosing !== undefined) await closed(send, sendClosing(last))
-    else await committed(send, last)
+    if (last !== undefined && sendClosing !== undefined) await closed(connection, sendClosing(last))
+    else await committed(connection, last)
     return closing.value
   } catch (error) {
     broken = BROKEN.some((kind) => error instanceof kind)
@@ -99,9 +115,9 @@ async function refusalOf(begun: Promise<unknown>): Promise<StoreFailedError | un
   }
 }
 
-async function rolledBack(send: WireConnection['send'], because: unknown): Promise<void> {
+async function rolledBack(connection: WireConnection, because: unknown): Promise<void> {
   try {
-    await send({ text: 'rollback', values: [] })
+    await connection.rollback()
   } catch {
     throw because instanceof ConnectError ? because : new ConnectionLostError(because)
   }
@@ -109,7 +125,7 @@ async function rolledBack(send: WireConnection['send'], because: unknown): Promi
 
 /** In one message: a statement that is refused leaves the transaction open. */
 async function closed(
-  send: WireConnection['send'],
+  connection: WireConnection,
   closing: Promise<{ readonly command: string }>,
 ): Promise<void> {
   let command: string
@@ -117,17 +133,17 @@ async function closed(
     command = (await closing).command
   } catch (error) {
     if (!isVerdict(error)) throw new CommitLostError(error)
-    await rolledBack(send, error)
+    await rolledBack(connection, error)
     throw error
   }
   if (command !== 'COMMIT') throw new RolledBackError()
 }
 
 /** Pipelined: both at once, each with an answer of its own. */
-async function committed(send: WireConnection['send'], last: Statement | undefined): Promise<void> {
+async function committed(connection: WireConnection, last: Statement | undefined): Promise<void> {
   const [fence, commit] = await Promise.allSettled([
-    last && send(last),
-    send({ text: 'commit', values: [] }),
+    last && connection.send(last),
+    connection.commit(),
   ])
   // The server refused the fence: the COMMIT behind it could only roll back, whether we hear of it or not.
   if (fence.status === 'rejected' && isVerdict(fence.reason)) throw fence.reason

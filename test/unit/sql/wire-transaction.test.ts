@@ -3,7 +3,7 @@
  * Method: a connection that answers from a script, since a cancel that hits BEGIN alone cannot be had from a server.
  */
 import { describe, expect, test } from 'vitest'
-import { wireTransaction } from '../../../src/sql/wire-transaction.ts'
+import { transactionOver, wireTransaction } from '../../../src/sql/wire-transaction.ts'
 
 const verdict = (code: string) => Object.assign(new Error(code), { severity: 'ERROR', code })
 const fatal = Object.assign(new Error('shutting down'), { severity: 'FATAL', code: '57P01' })
@@ -35,7 +35,7 @@ async function run(
     return await send({ text: 'commit' })
   }
   const connection = {
-    send,
+    ...transactionOver(send),
     sendClosing: way === 'in one message' ? sendClosing : undefined,
     done: (isBroken: boolean) => void done.push(isBroken),
   }
