@@ -19,6 +19,8 @@ export interface CodeFacts {
 export type Code =
   | 'key_missing'
   | 'key_invalid'
+  | 'key_not_found'
+  | 'key_ambiguous'
   | 'body_too_large'
   | 'in_progress'
   | 'payload_mismatch'
@@ -46,6 +48,8 @@ export type Code =
 export const CODES: Readonly<Record<Code, CodeFacts>> = {
   key_missing: fact('The Idempotency-Key header is required', 400, false, true),
   key_invalid: fact('The Idempotency-Key header is not valid', 400, false, true),
+  key_not_found: fact('There is no such idempotency key', 404, false, true),
+  key_ambiguous: fact('Several idempotency keys are meant', 400, false, false),
   body_too_large: fact('The request body is too large to be protected', 413, false, true),
   in_progress: fact('A request with this idempotency key is in progress', 409, true, false),
   payload_mismatch: fact('This idempotency key was used for another request', 422, false, true),

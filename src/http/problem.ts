@@ -132,6 +132,8 @@ export function problemOfError(error: unknown): ProblemFacts | undefined {
     case 'store_failed':
     case 'transaction_failed_inside':
     case 'transaction_ended':
+    case 'key_not_found':
+    case 'key_ambiguous':
     case 'result_not_json':
     case 'step_misused':
     case 'run_missing':

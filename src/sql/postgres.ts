@@ -116,7 +116,8 @@ function statements(table: string): StatementTexts {
        where k.id = expired.id
       returning ${RECORD}`,
 
-    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms · 8 revision seen
+    /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms
+     *       8 revision seen
      *  out  1, or division_by_zero: fenced. It must raise: COMMIT is on its way behind it already
      *  plan primary key; no indexed column changes, so the update stays HOT */
     fenceAdvance: `

@@ -1,0 +1,147 @@
+/**
+ * The keys that this process holds. The service is given a key and nothing else, by instances that do not know each
+ * other: who owns a lease is found by key, in the request's own context where there is one, else in the process.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { systemRuntime } from '../core/runtime.ts'
+
+/** One attempt's hold on a key. */
+export interface Hold {
+  readonly key: string
+  readonly owner: string
+  readonly attempt: number
+  /** `initializeRequest` took it, and `lock` has not been called since: the same request may lock its key once. */
+  lockable: boolean
+  /** The attempt is over. */
+  hasEnded: boolean
+  /** When this process last heard of it: monotonic milliseconds. */
+  heardAt: number
+}
+
+/** What renews leases and gives them back: outside of any transaction, on a connection of the pool. */
+export interface HoldsStore {
+  renew(holds: readonly Hold[], leaseMs: number): Promise<void>
+  release(hold: Hold): Promise<void>
+}
+
+/** How long leases are renewed. */
+export interface HoldsTimes {
+  readonly leaseMs: number
+  readonly idleMs: number
+}
+
+/** So many owners that have given up are remembered; the rest waits for the lease to be given back or to lapse. */
+const GIVEN_UP_MAX = 10_000
+
+const requests = new AsyncLocalStorage<Map<Holds, Map<string, Hold>>>()
+
+/** Runs a request with holds of its own: two requests of one key in one process are then told apart for certain. */
+export function withinRequest<R>(request: () => R): R {
+  return requests.run(new Map(), request)
+}
+
+/** Gives back what the request that is running now still holds; for its end. */
+export function releaseRequest(): () => void {
+  const held = requests.getStore()
+  return () => {
+    for (const [holds, byKey] of held ?? []) {
+      for (const hold of byKey.values()) holds.giveUp(hold)
+    }
+  }
+}
+
+/** The holds of this process on one table. */
+export class Holds {
+  readonly #store: HoldsStore
+  readonly #times: HoldsTimes
+  readonly #byKey = new Map<string, Hold>()
+  readonly #givenUp = new Map<string, string>()
+  #cancel: (() => void) | undefined
+
+  constructor(store: HoldsStore, times: HoldsTimes) {
+    this.#store = store
+    this.#times = times
+  }
+
+  /** The hold of the request that asks, as far as it can be told. */
+  of(key: string): Hold | undefined {
+    const held = requests.getStore()
+    const hold = held === undefined ? this.#byKey.get(key) : held.get(this)?.get(key)
+    if (hold !== undefined) hold.heardAt = systemRuntime.now()
+    return hold
+  }
+
+  /** The owner of an attempt on this key that failed here: its row may be taken before its lease is back. */
+  givenUp(key: string): string | undefined {
+    return this.#givenUp.get(key)
+  }
+
+  take(key: string, owner: string, attempt: number, lockable: boolean): Hold {
+    const heardAt = systemRuntime.now()
+    const hold = { key, owner, attempt, lockable, hasEnded: false, heardAt }
+    this.#byKey.set(key, hold)
+    const held = requests.getStore()
+    if (held !== undefined) {
+      const byKey = held.get(this) ?? new Map<string, Hold>()
+      held.set(this, byKey.set(key, hold))
+    }
+    this.#givenUp.delete(key)
+    this.#cancel ??= this.#next()
+    return hold
+  }
+
+  /** The key is finished, or somebody else's. */
+  drop(hold: Hold): void {
+    if (this.#byKey.get(hold.key) === hold) this.#byKey.delete(hold.key)
+    const byKey = requests.getStore()?.get(this)
+    if (byKey?.get(hold.key) === hold) byKey.delete(hold.key)
+  }
+
+  /** A key that nobody holds was stored: what this process knew of it is of an earlier one. */
+  forget(key: string): void {
+    const hold = this.#byKey.get(key)
+    if (hold !== undefined) this.drop(hold)
+    this.#givenUp.delete(key)
+  }
+
+  /** The attempt is over. Should its last change be undone, its row may be taken again at once. */
+  end(hold: Hold): void {
+    hold.hasEnded = true
+    this.drop(hold)
+    this.#remember(hold)
+  }
+
+  /**
+   * The attempt has failed. Nobody waits for the lease to be given back: the failed stage still has the row locked, and
+   * whoever waited for a second connection while holding one could empty the pool.
+   */
+  giveUp(hold: Hold): void {
+    if (hold.hasEnded) return
+    this.end(hold)
+    this.#store.release(hold).catch(() => undefined)
+  }
+
+  #remember(hold: Hold): void {
+    this.#givenUp.set(hold.key, hold.owner)
+    if (this.#givenUp.size <= GIVEN_UP_MAX) return
+    const [oldest] = this.#givenUp.keys()
+    if (oldest !== undefined) this.#givenUp.delete(oldest)
+  }
+
+  #next(): () => void {
+    return systemRuntime.timer(this.#times.leaseMs / 3, () => void this.#beat(), true)
+  }
+
+  async #beat(): Promise<void> {
+    const { leaseMs, idleMs } = this.#times
+    const now = systemRuntime.now()
+    const live: Hold[] = []
+    for (const hold of this.#byKey.values()) {
+      if (now - hold.heardAt < idleMs) live.push(hold)
+      // It lapses by itself. The process goes on knowing it for as long as its lease may last.
+      else if (now - hold.heardAt > idleMs + leaseMs) this.#byKey.delete(hold.key)
+    }
+    if (live.length > 0) await this.#store.renew(live, leaseMs).catch(() => undefined)
+    this.#cancel = this.#byKey.size > 0 ? this.#next() : undefined
+  }
+}

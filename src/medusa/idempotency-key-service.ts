@@ -1,0 +1,360 @@
+/**
+ * Medusa v1's `IdempotencyKeyService`, as its API reference has it: recovery points, atomic work stages, locks; over a
+ * key that one request holds at a time, in the transactions of the routes that call it.
+ * Protocol: docs/internals/service.md
+ */
+import { randomUUID } from 'node:crypto'
+import type { DataSource, DeepPartial, EntityManager } from 'typeorm'
+import { invariant } from '../core/invariant.ts'
+import { systemRuntime } from '../core/runtime.ts'
+import {
+  IdempotencyKeyAmbiguousError,
+  IdempotencyKeyConflictError,
+  IdempotencyKeyMismatchError,
+  IdempotencyKeyNotFoundError,
+  RecoveryPointError,
+} from './errors.ts'
+import { type Hold, Holds } from './holds.ts'
+import type {
+  CreateIdempotencyKeyInput,
+  IdempotencyCallbackResult,
+  IdempotencyKey,
+  IdempotencyKeyRepository,
+  Selector,
+} from './idempotency-key.ts'
+import { KeyStore, type NewKey, type StoredKey } from './key-store.ts'
+import { type IdempotencyKeyServiceOptions, type Settings, settingsOf } from './options.ts'
+import { findOf } from './selector.ts'
+import { tableOf } from './table.ts'
+import { TransactionBaseService } from './transaction-base-service.ts'
+import { whenRolledBack } from './when-rolled-back.ts'
+
+/** What the container holds for the service. */
+export interface InjectedDependencies {
+  readonly manager: EntityManager
+  readonly idempotencyKeyRepository: IdempotencyKeyRepository
+}
+
+const FINISHED = 'finished'
+const POINT_LENGTH_MAX = 100
+
+/** What all instances on one table share in this process. */
+interface Shared {
+  readonly store: KeyStore
+  readonly holds: Holds
+}
+
+const shared = new WeakMap<DataSource, Map<string, Shared>>()
+
+/** Idempotency keys, and the stages of their requests. */
+export class IdempotencyKeyService extends TransactionBaseService {
+  /** How keys are held. A subclass overrides it: `static override options = { lease: '5s' }`. */
+  static options: IdempotencyKeyServiceOptions = {}
+
+  protected readonly idempotencyKeyRepository_: IdempotencyKeyRepository
+
+  /** @param container - `manager` and `idempotencyKeyRepository`: a plain object, or a container's cradle */
+  constructor(
+    container: InjectedDependencies,
+    configModule?: Record<string, unknown>,
+    moduleDeclaration?: Record<string, unknown>,
+  ) {
+    super(container, configModule, moduleDeclaration)
+    this.idempotencyKeyRepository_ = container.idempotencyKeyRepository
+  }
+
+  /**
+   * Takes up a request: its key is stored and held by it, or was stored before and is taken over. A finished key comes
+   * back as it is. In a transaction, the claim becomes visible when that commits.
+   *
+   * @param headerKey - the client's key; empty: one is made up
+   * @param reqMethod - with params and path, what another request under the same key is told by
+   * @throws {@link IdempotencyKeyConflictError} another request holds the key
+   * @throws {@link IdempotencyKeyMismatchError} it was used for another method, path or params
+   */
+  async initializeRequest(
+    headerKey: string,
+    reqMethod: string,
+    reqParams: Record<string, unknown>,
+    reqPath: string,
+  ): Promise<IdempotencyKey> {
+    const { store } = this.#shared()
+    const asked: NewKey = {
+      // Of the reference, and of JavaScript callers, an absent header.
+      key: headerKey || randomUUID(),
+      method: reqMethod,
+      params: reqParams,
+      path: reqPath,
+    }
+    const owner = systemRuntime.nonce()
+    const manager = this.activeManager_
+    const inserted = await store.insert(manager, asked, owner, this.#settings())
+    if (inserted !== undefined) {
+      this.#hold(manager, asked.key, owner, inserted.attempt, true)
+      return inserted.key
+    }
+    const found = await store.look(manager, asked)
+    // Inserted by a transaction that this one cannot see: somebody is at work on it.
+    if (found === undefined) throw new IdempotencyKeyConflictError('in_progress', {})
+    const { mismatch } = this.#settings()
+    if (found.isOther && mismatch === 'refuse') throw new IdempotencyKeyMismatchError(found.key.id)
+    if (found.key.recovery_point === FINISHED) return found.key
+    return (await this.#take(manager, asked.key, found, owner, true)).key
+  }
+
+  /**
+   * Stores a key that nobody holds yet; the first stage takes it.
+   *
+   * @param payload - without an `idempotency_key` one is made up
+   * @throws {@link IdempotencyKeyConflictError} the key is there already; the transaction goes on
+   */
+  async create(payload: CreateIdempotencyKeyInput): Promise<IdempotencyKey> {
+    const made: NewKey = {
+      key: payload.idempotency_key ?? randomUUID(),
+      method: payload.request_method,
+      params: payload.request_params,
+      path: payload.request_path,
+    }
+    const { store, holds } = this.#shared()
+    const created = await store.insert(this.activeManager_, made, undefined, this.#settings())
+    if (created === undefined) throw new IdempotencyKeyConflictError('in_progress', {})
+    holds.forget(made.key)
+    return created.key
+  }
+
+  /**
+   * Finds one key.
+   *
+   * @param idempotencyKeyOrSelector - the key, or columns and their values
+   * @throws {@link IdempotencyKeyNotFoundError} there is none
+   * @throws {@link IdempotencyKeyAmbiguousError} there are several
+   */
+  async retrieve(
+    idempotencyKeyOrSelector: string | Selector<IdempotencyKey>,
+  ): Promise<IdempotencyKey> {
+    if (idempotencyKeyOrSelector === undefined || idempotencyKeyOrSelector === null) {
+      throw new IdempotencyKeyNotFoundError('"idempotencyKeyOrSelector" must be defined: nothing')
+    }
+    const repository = this.activeManager_.withRepository(this.idempotencyKeyRepository_)
+    const found = await repository.find({ where: findOf(idempotencyKeyOrSelector), take: 2 })
+    const [key] = found
+    if (key === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+    if (found.length > 1) throw new IdempotencyKeyAmbiguousError()
+    return { ...key } as IdempotencyKey
+  }
+
+  /**
+   * Holds a key, in one statement. A request that `initializeRequest` gave the key to may lock it once.
+   *
+   * @throws {@link IdempotencyKeyConflictError} another request holds it
+   * @throws {@link IdempotencyKeyNotFoundError} there is no such key
+   */
+  async lock(idempotencyKey: string): Promise<IdempotencyKey> {
+    const { store, holds } = this.#shared()
+    const manager = this.activeManager_
+    const found = await store.look(manager, keyOnly(idempotencyKey))
+    if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+    if (found.key.recovery_point === FINISHED) return found.key
+    const hold = holds.of(idempotencyKey)
+    if (hold?.lockable === true && isHeldBy(found, hold)) {
+      hold.lockable = false
+      return found.key
+    }
+    const owner = systemRuntime.nonce()
+    return (await this.#take(manager, idempotencyKey, found, owner, false)).key
+  }
+
+  /**
+   * Changes a key outside of a stage: in the transaction given, else in autocommit. A finished key stays as it is.
+   *
+   * @param update - columns and their values. `recovery_point: 'finished'` gives the key free
+   * @throws {@link IdempotencyKeyConflictError} another request holds it
+   * @throws {@link IdempotencyKeyNotFoundError} there is no such key
+   * @throws {@link RecoveryPointError} a recovery point that cannot be one
+   */
+  async update(
+    idempotencyKey: string,
+    update: DeepPartial<IdempotencyKey>,
+  ): Promise<IdempotencyKey> {
+    const { store, holds } = this.#shared()
+    const manager = this.activeManager_
+    if (update.recovery_point !== undefined) checkPoint(update.recovery_point)
+    const hold = holds.of(idempotencyKey)
+    const updated = await store.update(manager, idempotencyKey, hold, update)
+    if (updated !== undefined) {
+      if (hold !== undefined && updated.key.recovery_point === FINISHED) holds.end(hold)
+      return updated.key
+    }
+    const found = await store.look(manager, keyOnly(idempotencyKey))
+    if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+    if (found.key.recovery_point === FINISHED) return found.key
+    throw this.#conflict(found, hold)
+  }
+
+  /**
+   * Performs an atomic stage: what the callback writes through its manager, and the recovery point, in one commit. Of
+   * a finished key the callback is not run. When the callback throws, the key is free for a retry at once.
+   *
+   * In the transaction given, or else in one of its own, which is tried again after a serialization failure.
+   *
+   * @param callback - gives the next recovery point, or the response that finishes the key. Not both: the point wins
+   * @returns the key as it is stored, so that a first answer and its replay are the same
+   * @throws {@link IdempotencyKeyConflictError} another request holds the key, or has taken it over
+   * @throws {@link IdempotencyKeyNotFoundError} there is no such key
+   * @throws {@link RecoveryPointError} a recovery point that cannot be one
+   */
+  async workStage(
+    idempotencyKey: string,
+    callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
+  ): Promise<IdempotencyKey> {
+    const { holds } = this.#shared()
+    const hold = holds.of(idempotencyKey)
+    const isGiven = this.activeManager_.queryRunner?.isTransactionActive === true
+    try {
+      return await this.atomicPhase_(async (manager) => {
+        // A transaction of the route may be undone after this; one of our own is tried again here, or has failed.
+        if (isGiven && hold !== undefined) whenRolledBack(manager, () => holds.giveUp(hold))
+        return await this.#stage(manager, idempotencyKey, hold, callback)
+      })
+    } catch (error) {
+      if (error instanceof IdempotencyKeyConflictError) {
+        if (hold !== undefined && error.code === 'lease_lost') holds.drop(hold)
+      } else {
+        const held = holds.of(idempotencyKey)
+        if (held !== undefined) holds.giveUp(held)
+      }
+      throw error
+    }
+  }
+
+  async #stage(
+    manager: EntityManager,
+    idempotencyKey: string,
+    hold: Hold | undefined,
+    callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
+  ): Promise<IdempotencyKey> {
+    const { store, holds } = this.#shared()
+    const locked = await store.lockRow(manager, idempotencyKey)
+    if (locked === undefined) {
+      const found = await store.look(manager, keyOnly(idempotencyKey))
+      if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+      if (found.key.recovery_point === FINISHED) return found.key
+      throw this.#conflict(found, hold)
+    }
+    if (locked.key.recovery_point === FINISHED) return locked.key
+    const isOurs = hold !== undefined && isHeldBy(locked, hold)
+    const givenUp = holds.givenUp(idempotencyKey)
+    const isFree = locked.lapsed || (givenUp !== undefined && locked.owner === givenUp)
+    // Who held it once and does not any more has been taken over, also when nobody holds it now. A hold that is ahead
+    // of the row was taken in a transaction that was undone.
+    const wasOurs = hold !== undefined && hold.attempt <= locked.attempt
+    if (!isOurs && (!isFree || wasOurs)) throw this.#conflict(locked, hold)
+    const result = await callback(manager)
+    const { leaseMs } = this.#settings()
+    const next = isOurs
+      ? { owner: hold.owner, attempt: hold.attempt, leaseMs }
+      : { owner: systemRuntime.nonce(), attempt: locked.attempt + 1, leaseMs }
+    const advanced = await store.advance(
+      manager,
+      { id: locked.key.id, attempt: locked.attempt },
+      next,
+      outcomeOf(result, locked.key.id),
+    )
+    // The row has been locked since it was read: only the callback itself can have finished it.
+    if (advanced === undefined) throw this.#conflict(locked, hold)
+    if (advanced.key.recovery_point === FINISHED) {
+      if (hold !== undefined) holds.end(hold)
+    } else if (!isOurs) this.#hold(manager, idempotencyKey, next.owner, next.attempt, false)
+    return advanced.key
+  }
+
+  async #take(
+    manager: EntityManager,
+    key: string,
+    found: StoredKey,
+    owner: string,
+    lockable: boolean,
+  ): Promise<StoredKey> {
+    const { store, holds } = this.#shared()
+    const { attempt, revision } = found
+    const { leaseMs } = this.#settings()
+    const givenUp = holds.givenUp(key)
+    const taken = await store.take(manager, { key, attempt, revision }, { owner, givenUp, leaseMs })
+    if (taken === undefined) {
+      const now = await store.look(manager, keyOnly(key))
+      if (now?.key.recovery_point === FINISHED) return now
+      throw new IdempotencyKeyConflictError('in_progress', found.key)
+    }
+    invariant(taken.attempt > attempt, 'attempts only grow', { id: taken.key.id })
+    this.#hold(manager, key, owner, taken.attempt, lockable)
+    return taken
+  }
+
+  /** Held from now on; if the transaction is undone, given back, or somebody else's row again. */
+  #hold(
+    manager: EntityManager,
+    key: string,
+    owner: string,
+    attempt: number,
+    lockable: boolean,
+  ): void {
+    const { holds } = this.#shared()
+    const hold = holds.take(key, owner, attempt, lockable)
+    whenRolledBack(manager, () => holds.giveUp(hold))
+  }
+
+  #conflict(found: StoredKey, hold: Hold | undefined): IdempotencyKeyConflictError {
+    const isLost = hold !== undefined && !isHeldBy(found, hold)
+    return new IdempotencyKeyConflictError(isLost ? 'lease_lost' : 'in_progress', found.key)
+  }
+
+  #settings(): Settings {
+    return settingsOf((this.constructor as typeof IdempotencyKeyService).options)
+  }
+
+  /** By data source and table: the service has many instances, and none outlives its request. */
+  #shared(): Shared {
+    const { manager_: manager } = this
+    const dataSource = dataSourceOf(manager)
+    const table = tableOf(this.idempotencyKeyRepository_)
+    let tables = shared.get(dataSource)
+    if (tables === undefined) shared.set(dataSource, (tables = new Map<string, Shared>()))
+    let made = tables.get(table)
+    if (made === undefined) {
+      const store = new KeyStore(dataSource, table)
+      made = { store, holds: new Holds(store, this.#settings()) }
+      tables.set(table, made)
+    }
+    return made
+  }
+}
+
+function dataSourceOf(manager: EntityManager): DataSource {
+  // 1.x calls it dataSource, 0.3 connection.
+  const { dataSource } = manager as { dataSource?: DataSource }
+  return dataSource ?? (manager as unknown as { connection: DataSource }).connection
+}
+
+function keyOnly(key: string): NewKey {
+  return { key, method: undefined, params: undefined, path: undefined }
+}
+
+function isHeldBy(found: StoredKey, hold: Hold): boolean {
+  return found.owner === hold.owner && found.attempt === hold.attempt
+}
+
+/** A recovery point wins over a response; without one, the key is finished. */
+function outcomeOf(
+  { recovery_point, response_code, response_body }: IdempotencyCallbackResult,
+  id: string,
+): { point: string; code: number | undefined; body: unknown } {
+  const point = recovery_point ?? FINISHED
+  checkPoint(point, id)
+  return { point, code: response_code, body: response_body }
+}
+
+function checkPoint(point: unknown, id?: string): void {
+  if (typeof point !== 'string' || point.length === 0 || point.length > POINT_LENGTH_MAX) {
+    throw new RecoveryPointError(point, id)
+  }
+}
