@@ -36,8 +36,8 @@ export interface Packed {
 /** An empty project with the package in it. */
 export interface Project {
   readonly folder: string
-  /** Makes a package of ours visible in it, where it is. */
-  link(name: string): void
+  /** Makes a package of ours visible in it, where it is; `from`: under which name we have it. */
+  link(name: string, from?: string): void
   /** Writes a script and runs it; resolves to what it printed. */
   script(file: string, text: string, flags?: readonly string[]): Promise<string>
   /** Runs the compiler; resolves to what it complains about. */
@@ -98,10 +98,10 @@ async function install(
 function projectAt(folder: string): Project {
   return {
     folder,
-    link: (name) => {
+    link: (name, from = name) => {
       const link = join(folder, 'node_modules', name)
       mkdirSync(dirname(link), { recursive: true })
-      symlinkSync(join(ROOT, 'node_modules', name), link, 'dir')
+      symlinkSync(join(ROOT, 'node_modules', from), link, 'dir')
     },
     script: async (file, text, flags = []) => {
       writeFileSync(join(folder, file), text)

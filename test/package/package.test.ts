@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { pack, type Packed, type Project, ROOT } from './consumer.ts'
 
 const MINUTE = 60_000
@@ -37,21 +37,25 @@ describe('the tarball', () => {
 })
 
 describe('at run time, with neither driver nor framework installed', () => {
+  // The service is TypeORM's: its entity registers with the host's copy.
+  const alone = (): readonly string[] => packed.subpaths.filter((name) => name !== 'pawl/medusa')
+
   test('every subpath is imported', async () => {
     const names = JSON.parse(
       await empty.script(
         'import.js',
-        `const names = ${JSON.stringify(packed.subpaths)}
+        `const names = ${JSON.stringify(alone())}
          const loaded = {}
          for (const name of names) loaded[name] = Object.keys(await import(name)).sort()
          console.log(JSON.stringify(loaded))`,
       ),
     ) as Record<string, readonly string[]>
-    expect(Object.keys(names)).toEqual(packed.subpaths)
+    expect(Object.keys(names)).toEqual(alone())
     expect(names).toMatchObject({
       pawl: expect.arrayContaining(['CODES', 'PawlError', 'createIdempotency', 'currentRun']),
       'pawl/pg': ['pgStore'],
       'pawl/pglite': ['pgliteStore'],
+      'pawl/typeorm': ['typeormStore'],
       'pawl/express': ['idempotent'],
       'pawl/fetch': ['idempotent'],
       'pawl/http': ['openApiOf'],
@@ -61,7 +65,7 @@ describe('at run time, with neither driver nor framework installed', () => {
   test('every subpath is required from CommonJS, and is the same module', async () => {
     const same = await empty.script(
       'require.cjs',
-      `const names = ${JSON.stringify(packed.subpaths)}
+      `const names = ${JSON.stringify(alone())}
        const required = names.map((name) => require(name))
        Promise.all(names.map((name) => import(name))).then((imported) => {
          const same = imported.every((module, i) =>
@@ -84,6 +88,7 @@ describe('at run time, with neither driver nor framework installed', () => {
     ['pawl', ['core']],
     ['pawl/pg', ['core', 'databases/pg.js', 'sql']],
     ['pawl/pglite', ['core', 'databases/pglite.js', 'sql']],
+    ['pawl/typeorm', ['core', 'databases/typeorm.js', 'sql']],
     ['pawl/express', ['core', 'frameworks/express.js', 'http']],
     ['pawl/fetch', ['core', 'frameworks/fetch.js', 'http']],
   ])('%s loads only %j', async (name, expected) => {
@@ -180,6 +185,84 @@ const RESOLUTIONS = [
   ['bundler', { module: 'esnext', moduleResolution: 'bundler' }],
   ['node10', { module: 'commonjs', moduleResolution: 'node10', ignoreDeprecations: '6.0' }],
 ] as const
+
+describe('a CommonJS host of the service, with compiled decorators', () => {
+  test.each([
+    ['TypeORM 1', 'typeorm'],
+    ['TypeORM 0.3', 'typeorm03'],
+  ])(
+    '%s: its own copy, its own entity, and ours',
+    async (name, from) => {
+      const project = await packed.project(from)
+      project.link('typeorm', from)
+      for (const one of ['reflect-metadata', 'pg']) project.link(one)
+      const text = HOST.replace('DATABASE_URL', JSON.stringify(inject('postgresUrl')))
+      expect(JSON.parse(await project.script('host.cjs', text))).toEqual({
+        extends: true,
+        own: ['started', 'payment_authorized', 'finished', 201],
+        ours: 'finished',
+      })
+      expect(name).toContain('TypeORM')
+    },
+    MINUTE,
+  )
+})
+
+/** As the compiler writes it: decorators applied by hand, metadata by reflect-metadata. */
+const HOST = `
+require('reflect-metadata')
+const typeorm = require('typeorm')
+const { IdempotencyKey, IdempotencyKeyService, idempotencyKeyRepository, migrate } = require('pawl/medusa')
+const decorate = (decorators, target, member) => Reflect.decorate(decorators, target, member, member === undefined ? undefined : null)
+const meta = (type) => Reflect.metadata('design:type', type)
+
+class HostKey {}
+decorate([typeorm.PrimaryColumn(), meta(String)], HostKey.prototype, 'id')
+decorate([typeorm.Index({ unique: true }), typeorm.Column(), meta(String)], HostKey.prototype, 'idempotency_key')
+decorate([typeorm.CreateDateColumn({ type: 'timestamptz' }), meta(Date)], HostKey.prototype, 'created_at')
+decorate([typeorm.Column({ type: 'timestamptz', nullable: true }), meta(Date)], HostKey.prototype, 'locked_at')
+decorate([typeorm.Column({ nullable: true }), meta(String)], HostKey.prototype, 'request_method')
+decorate([typeorm.Column({ type: 'jsonb', nullable: true }), meta(Object)], HostKey.prototype, 'request_params')
+decorate([typeorm.Column({ nullable: true }), meta(String)], HostKey.prototype, 'request_path')
+decorate([typeorm.Column({ type: 'int', nullable: true }), meta(Number)], HostKey.prototype, 'response_code')
+decorate([typeorm.Column({ type: 'jsonb', nullable: true }), meta(Object)], HostKey.prototype, 'response_body')
+decorate([typeorm.Column({ default: 'started' }), meta(String)], HostKey.prototype, 'recovery_point')
+decorate([typeorm.Entity({ name: 'host_key' })], HostKey)
+
+class Service extends IdempotencyKeyService {}
+
+async function main() {
+  const url = DATABASE_URL
+  const dataSource = await new typeorm.DataSource({ type: 'postgres', url, entities: [HostKey, IdempotencyKey] }).initialize()
+  await dataSource.query('drop table if exists host_key, idempotency_key')
+  await migrate(dataSource, { table: 'host_key' })
+  await migrate(dataSource)
+  const cradle = (repository) => new Proxy({}, {
+    get: (_, name) => {
+      if (name === 'manager') return dataSource.manager
+      if (name === 'idempotencyKeyRepository') return repository
+      throw new Error('Could not resolve ' + String(name))
+    },
+  })
+  const service = new Service(cradle(dataSource.getRepository(HostKey)))
+  const own = []
+  let key = await dataSource.transaction((tm) => service.withTransaction(tm).initializeRequest('k', 'POST', {}, '/'))
+  own.push(key.recovery_point)
+  key = await dataSource.transaction('SERIALIZABLE', (tm) =>
+    service.withTransaction(tm).workStage('k', async () => ({ recovery_point: 'payment_authorized' })))
+  own.push(key.recovery_point)
+  key = await service.workStage('k', async () => ({ response_code: 201, response_body: {} }))
+  own.push(key.recovery_point, key.response_code)
+  const other = new IdempotencyKeyService(cradle(idempotencyKeyRepository(dataSource)))
+  await other.initializeRequest('o', 'POST', {}, '/')
+  await other.workStage('o', async () => ({ response_code: 200 }))
+  const ours = (await other.retrieve('o')).recovery_point
+  await dataSource.query('drop table host_key, idempotency_key')
+  await dataSource.destroy()
+  console.log(JSON.stringify({ extends: service instanceof IdempotencyKeyService, own, ours }))
+}
+main().catch((error) => { console.error(error); process.exit(1) })
+`
 
 describe('types, with the declarations of Node and nothing else', () => {
   let project: Project
