@@ -12,7 +12,10 @@ export interface Hold {
   readonly attempt: number
   /** `initializeRequest` took it, and `lock` has not been called since: the same request may lock its key once. */
   lockable: boolean
-  /** The attempt is over. */
+  /**
+   * The attempt is over. It stays known for a while: its request may call again, and must not go on from what it saw if
+   * somebody else has worked on the key since.
+   */
   hasEnded: boolean
   /** When this process last heard of it: monotonic milliseconds. */
   heardAt: number
@@ -29,9 +32,6 @@ export interface HoldsTimes {
   readonly leaseMs: number
   readonly idleMs: number
 }
-
-/** So many owners that have given up are remembered; the rest waits for the lease to be given back or to lapse. */
-const GIVEN_UP_MAX = 10_000
 
 const requests = new AsyncLocalStorage<Map<Holds, Map<string, Hold>>>()
 
@@ -55,7 +55,6 @@ export class Holds {
   readonly #store: HoldsStore
   readonly #times: HoldsTimes
   readonly #byKey = new Map<string, Hold>()
-  readonly #givenUp = new Map<string, string>()
   #cancel: (() => void) | undefined
 
   constructor(store: HoldsStore, times: HoldsTimes) {
@@ -63,17 +62,18 @@ export class Holds {
     this.#times = times
   }
 
-  /** The hold of the request that asks, as far as it can be told. */
+  /** The hold of the request that asks, as far as it can be told; also one that has ended. */
   of(key: string): Hold | undefined {
     const held = requests.getStore()
     const hold = held === undefined ? this.#byKey.get(key) : held.get(this)?.get(key)
-    if (hold !== undefined) hold.heardAt = systemRuntime.now()
+    if (hold?.hasEnded === false) hold.heardAt = systemRuntime.now()
     return hold
   }
 
-  /** The owner of an attempt on this key that failed here: its row may be taken before its lease is back. */
-  givenUp(key: string): string | undefined {
-    return this.#givenUp.get(key)
+  /** The owner of the last attempt of this process on a key, if it is over: its row may be taken at once. */
+  endedOwner(key: string): string | undefined {
+    const hold = this.#byKey.get(key)
+    return hold?.hasEnded === true ? hold.owner : undefined
   }
 
   take(key: string, owner: string, attempt: number, lockable: boolean): Hold {
@@ -85,30 +85,19 @@ export class Holds {
       const byKey = held.get(this) ?? new Map<string, Hold>()
       held.set(this, byKey.set(key, hold))
     }
-    this.#givenUp.delete(key)
     this.#cancel ??= this.#next()
     return hold
   }
 
-  /** The key is finished, or somebody else's. */
-  drop(hold: Hold): void {
-    if (this.#byKey.get(hold.key) === hold) this.#byKey.delete(hold.key)
-    const byKey = requests.getStore()?.get(this)
-    if (byKey?.get(hold.key) === hold) byKey.delete(hold.key)
-  }
-
   /** A key that nobody holds was stored: what this process knew of it is of an earlier one. */
   forget(key: string): void {
-    const hold = this.#byKey.get(key)
-    if (hold !== undefined) this.drop(hold)
-    this.#givenUp.delete(key)
+    this.#byKey.delete(key)
+    requests.getStore()?.get(this)?.delete(key)
   }
 
-  /** The attempt is over. Should its last change be undone, its row may be taken again at once. */
+  /** The attempt is over. */
   end(hold: Hold): void {
     hold.hasEnded = true
-    this.drop(hold)
-    this.#remember(hold)
   }
 
   /**
@@ -121,13 +110,6 @@ export class Holds {
     this.#store.release(hold).catch(() => undefined)
   }
 
-  #remember(hold: Hold): void {
-    this.#givenUp.set(hold.key, hold.owner)
-    if (this.#givenUp.size <= GIVEN_UP_MAX) return
-    const [oldest] = this.#givenUp.keys()
-    if (oldest !== undefined) this.#givenUp.delete(oldest)
-  }
-
   #next(): () => void {
     return systemRuntime.timer(this.#times.leaseMs / 3, () => void this.#beat(), true)
   }
@@ -137,8 +119,8 @@ export class Holds {
     const now = systemRuntime.now()
     const live: Hold[] = []
     for (const hold of this.#byKey.values()) {
-      if (now - hold.heardAt < idleMs) live.push(hold)
-      // It lapses by itself. The process goes on knowing it for as long as its lease may last.
+      if (now - hold.heardAt < idleMs && !hold.hasEnded) live.push(hold)
+      // It lapses by itself; it stays known for as long as its lease may last.
       else if (now - hold.heardAt > idleMs + leaseMs) this.#byKey.delete(hold.key)
     }
     if (live.length > 0) await this.#store.renew(live, leaseMs).catch(() => undefined)

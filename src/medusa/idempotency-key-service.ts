@@ -217,12 +217,10 @@ export class IdempotencyKeyService extends TransactionBaseService {
         return await this.#stage(manager, idempotencyKey, hold, callback)
       })
     } catch (error) {
-      if (error instanceof IdempotencyKeyConflictError) {
-        if (hold !== undefined && error.code === 'lease_lost') holds.drop(hold)
-      } else {
-        const held = holds.of(idempotencyKey)
-        if (held !== undefined) holds.giveUp(held)
-      }
+      // What was lost stays known as lost: the request still believes in the point it saw, and may call again.
+      const held =
+        error instanceof IdempotencyKeyConflictError ? undefined : holds.of(idempotencyKey)
+      if (held !== undefined) holds.giveUp(held)
       throw error
     }
   }
@@ -242,13 +240,12 @@ export class IdempotencyKeyService extends TransactionBaseService {
       throw this.#conflict(found, hold)
     }
     if (locked.key.recovery_point === FINISHED) return locked.key
-    const isOurs = hold !== undefined && isHeldBy(locked, hold)
-    const givenUp = holds.givenUp(idempotencyKey)
-    const isFree = locked.lapsed || (givenUp !== undefined && locked.owner === givenUp)
-    // Who held it once and does not any more has been taken over, also when nobody holds it now. A hold that is ahead
-    // of the row was taken in a transaction that was undone.
-    const wasOurs = hold !== undefined && hold.attempt <= locked.attempt
-    if (!isOurs && (!isFree || wasOurs)) throw this.#conflict(locked, hold)
+    const isOurs = hold !== undefined && !hold.hasEnded && isHeldBy(locked, hold)
+    const ended = holds.endedOwner(idempotencyKey)
+    const isFree = locked.lapsed || (ended !== undefined && locked.owner === ended)
+    // What this request saw is old, whoever holds the key now. A hold that is ahead of the row was undone.
+    const isPast = hold !== undefined && hold.attempt < locked.attempt
+    if (isPast || !(isOurs || isFree)) throw this.#conflict(locked, hold)
     const result = await callback(manager)
     const { leaseMs } = this.#settings()
     const next = isOurs
@@ -278,8 +275,8 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const { store, holds } = this.#shared()
     const { attempt, revision } = found
     const { leaseMs } = this.#settings()
-    const givenUp = holds.givenUp(key)
-    const taken = await store.take(manager, { key, attempt, revision }, { owner, givenUp, leaseMs })
+    const ended = holds.endedOwner(key)
+    const taken = await store.take(manager, { key, attempt, revision }, { owner, ended, leaseMs })
     if (taken === undefined) {
       const now = await store.look(manager, keyOnly(key))
       if (now?.key.recovery_point === FINISHED) return now

@@ -61,9 +61,9 @@ export class KeyStore implements HoldsStore {
   take(
     manager: EntityManager,
     { key, attempt, revision }: { key: string; attempt: number; revision: number },
-    { owner, givenUp, leaseMs }: { owner: string; givenUp: string | undefined; leaseMs: number },
+    { owner, ended, leaseMs }: { owner: string; ended: string | undefined; leaseMs: number },
   ): Promise<StoredKey | undefined> {
-    const values = [leaseMs, key, attempt, revision, owner, givenUp ?? null]
+    const values = [leaseMs, key, attempt, revision, owner, ended ?? null]
     return this.#one(manager, this.#texts.take, values)
   }
 

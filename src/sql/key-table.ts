@@ -86,7 +86,7 @@ function claiming(table: string): Pick<KeyTable, 'insert' | 'look' | 'take'> {
        where k.idempotency_key = $1`,
 
     /** in   1 lease ms · 2 key · 3 attempt seen · 4 revision seen · 5 new owner
-     *       6 an owner that has given up here
+     *       6 an owner whose attempt is over
      *  out  the record, ours now; no row: finished, held, or not as it was seen
      *  plan unique index of the key. SKIP LOCKED: a stage holds its row, and nobody waits for it */
     take: `
@@ -142,6 +142,7 @@ function working(table: string): Pick<KeyTable, 'lockRow' | 'advance' | 'update'
           from ${table} k
          where k.idempotency_key = $1 and k.recovery_point <> 'finished'
            and (${LAPSED} or (k.owner = $2::text and k.attempt = $3::int))
+           and k.attempt <= coalesce($3::int, k.attempt)
            for update skip locked
       )
       update ${table} k
