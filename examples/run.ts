@@ -8,9 +8,15 @@ const LONGEST_MS = 60_000
 
 const folder = new URL('.', import.meta.url)
 let failed = 0
-for (const name of readdirSync(folder).filter(
-  (file) => file.endsWith('.ts') && !NOT_EXAMPLES.has(file),
-)) {
+// A file, or a folder with a main.ts.
+const names = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory()
+    ? [`${entry.name}/main.ts`]
+    : NOT_EXAMPLES.has(entry.name)
+      ? []
+      : [entry.name],
+)
+for (const name of names) {
   const path = fileURLToPath(new URL(name, folder))
   const expected = printsOf(readFileSync(path, 'utf8'))
   const run = spawnSync(process.execPath, ['--import', 'tsx', path], {

@@ -1,6 +1,7 @@
 /** What the examples share: a port to listen on, and a client that prints what it was answered. */
 import { once } from 'node:events'
 import type { AddressInfo, Server } from 'node:net'
+import { startPostgres } from '../test/support/postgres.ts'
 
 /** Listens on a free port of loopback. */
 export async function listen(app: {
@@ -36,4 +37,12 @@ export async function post(
   const said = isProblem ? (JSON.parse(text) as { code: string }).code : text
   const replayed = response.headers.get('idempotent-replayed') === 'true' ? ' (replayed)' : ''
   return { status: response.status, line: `${String(response.status)} ${said}${replayed}` }
+}
+
+/** The user's own PostgreSQL, or one of npm's in a temporary folder. */
+export async function database(): Promise<{ url: string; stop: () => Promise<void> }> {
+  const own = process.env['DATABASE_URL']
+  if (own !== undefined) return { url: own, stop: () => Promise.resolve() }
+  const server = await startPostgres()
+  return { url: server.url, stop: () => server.remove() }
 }

@@ -12,6 +12,8 @@ export interface Hold {
   readonly attempt: number
   /** `initializeRequest` took it, and `lock` has not been called since: the same request may lock its key once. */
   lockable: boolean
+  /** A stage is running. */
+  isBusy: boolean
   /**
    * The attempt is over. It stays known for a while: its request may call again, and must not go on from what it saw if
    * somebody else has worked on the key since.
@@ -78,7 +80,7 @@ export class Holds {
 
   take(key: string, owner: string, attempt: number, lockable: boolean): Hold {
     const heardAt = systemRuntime.now()
-    const hold = { key, owner, attempt, lockable, hasEnded: false, heardAt }
+    const hold = { key, owner, attempt, lockable, hasEnded: false, isBusy: false, heardAt }
     this.#byKey.set(key, hold)
     const held = requests.getStore()
     if (held !== undefined) {

@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { DataSource, DeepPartial, EntityManager } from 'typeorm'
-import { invariant } from '../core/invariant.ts'
+import { backoff, TRIES_MAX } from '../core/ask.ts'
 import { systemRuntime } from '../core/runtime.ts'
 import {
   IdempotencyKeyAmbiguousError,
@@ -180,15 +180,11 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const manager = this.activeManager_
     if (update.recovery_point !== undefined) checkPoint(update.recovery_point)
     const hold = holds.of(idempotencyKey)
-    const updated = await store.update(manager, idempotencyKey, hold, update)
-    if (updated !== undefined) {
-      if (hold !== undefined && updated.key.recovery_point === FINISHED) holds.end(hold)
-      return updated.key
-    }
-    const found = await store.look(manager, keyOnly(idempotencyKey))
-    if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
-    if (found.key.recovery_point === FINISHED) return found.key
-    throw this.#conflict(found, hold)
+    const updated = await this.#unlocked(manager, idempotencyKey, hold, () =>
+      store.update(manager, idempotencyKey, hold, update),
+    )
+    if (hold !== undefined && updated.key.recovery_point === FINISHED) holds.end(hold)
+    return updated.key
   }
 
   /**
@@ -209,6 +205,9 @@ export class IdempotencyKeyService extends TransactionBaseService {
   ): Promise<IdempotencyKey> {
     const { holds } = this.#shared()
     const hold = holds.of(idempotencyKey)
+    // A second call with this hold is another request of this process, or a stage inside a stage.
+    if (hold?.isBusy === true) throw new IdempotencyKeyConflictError('in_progress', {})
+    if (hold !== undefined) hold.isBusy = true
     const isGiven = this.activeManager_.queryRunner?.isTransactionActive === true
     try {
       return await this.atomicPhase_(async (manager) => {
@@ -222,6 +221,8 @@ export class IdempotencyKeyService extends TransactionBaseService {
         error instanceof IdempotencyKeyConflictError ? undefined : holds.of(idempotencyKey)
       if (held !== undefined) holds.giveUp(held)
       throw error
+    } finally {
+      if (hold !== undefined) hold.isBusy = false
     }
   }
 
@@ -232,13 +233,9 @@ export class IdempotencyKeyService extends TransactionBaseService {
     callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
   ): Promise<IdempotencyKey> {
     const { store, holds } = this.#shared()
-    const locked = await store.lockRow(manager, idempotencyKey)
-    if (locked === undefined) {
-      const found = await store.look(manager, keyOnly(idempotencyKey))
-      if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
-      if (found.key.recovery_point === FINISHED) return found.key
-      throw this.#conflict(found, hold)
-    }
+    const locked = await this.#unlocked(manager, idempotencyKey, hold, () =>
+      store.lockRow(manager, idempotencyKey),
+    )
     if (locked.key.recovery_point === FINISHED) return locked.key
     const isOurs = hold !== undefined && !hold.hasEnded && isHeldBy(locked, hold)
     const ended = holds.endedOwner(idempotencyKey)
@@ -273,18 +270,42 @@ export class IdempotencyKeyService extends TransactionBaseService {
     lockable: boolean,
   ): Promise<StoredKey> {
     const { store, holds } = this.#shared()
-    const { attempt, revision } = found
     const { leaseMs } = this.#settings()
-    const ended = holds.endedOwner(key)
-    const taken = await store.take(manager, { key, attempt, revision }, { owner, ended, leaseMs })
-    if (taken === undefined) {
-      const now = await store.look(manager, keyOnly(key))
-      if (now?.key.recovery_point === FINISHED) return now
-      throw new IdempotencyKeyConflictError('in_progress', found.key)
-    }
-    invariant(taken.attempt > attempt, 'attempts only grow', { id: taken.key.id })
-    this.#hold(manager, key, owner, taken.attempt, lockable)
+    let seen = found
+    const taken = await this.#unlocked(manager, key, undefined, async () => {
+      const { attempt, revision } = seen
+      const ended = holds.endedOwner(key)
+      const now = await store.take(manager, { key, attempt, revision }, { owner, ended, leaseMs })
+      if (now === undefined) seen = (await store.look(manager, keyOnly(key))) ?? seen
+      return now
+    })
+    if (taken.owner === owner) this.#hold(manager, key, owner, taken.attempt, lockable)
     return taken
+  }
+
+  /**
+   * Asks for a record that somebody may have locked. A stage has it for as long as it lasts, and is a conflict; a
+   * heartbeat, or a lease that is being given back, for a moment, and is asked again. A finished one is returned.
+   */
+  async #unlocked(
+    manager: EntityManager,
+    key: string,
+    hold: Hold | undefined,
+    ask: () => Promise<StoredKey | undefined>,
+  ): Promise<StoredKey> {
+    const { store, holds } = this.#shared()
+    for (let tries = 1; ; tries++) {
+      const answer = await ask()
+      if (answer !== undefined) return answer
+      const found = await store.look(manager, keyOnly(key))
+      if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+      if (found.key.recovery_point === FINISHED) return found
+      const isOurs = hold !== undefined && isHeldBy(found, hold)
+      const isPast = hold !== undefined && hold.attempt < found.attempt
+      const isFree = found.lapsed || found.owner === holds.endedOwner(key)
+      if (isPast || !(isOurs || isFree) || tries >= TRIES_MAX) throw this.#conflict(found, hold)
+      await backoff(systemRuntime, tries)
+    }
   }
 
   /** Held from now on; if the transaction is undone, given back, or somebody else's row again. */

@@ -35,7 +35,7 @@ export abstract class TransactionBaseService {
     Object.defineProperty(this.prototype, 'transactionManager_', {
       configurable: true,
       get(this: TransactionBaseService) {
-        return phases.getStore()?.get(this) ?? this.#transactionManager
+        return phaseOf(this) ?? this.#transactionManager
       },
       set(this: TransactionBaseService, manager: EntityManager | undefined) {
         this.#transactionManager = manager
@@ -58,7 +58,7 @@ export abstract class TransactionBaseService {
 
   /** The manager to work with: of the open phase, else of the transaction given, else the data source's. */
   protected get activeManager_(): EntityManager {
-    return phases.getStore()?.get(this) ?? this.transactionManager_ ?? this.manager_
+    return phaseOf(this) ?? this.transactionManager_ ?? this.manager_
   }
 
   /** A clone that works in the given transaction; without one, the service itself. */
@@ -98,7 +98,7 @@ export abstract class TransactionBaseService {
     const handler = isHandlerFirst ? isolationOrErrorHandler : maybeErrorHandlerOrDontFail
     const isolation = isHandlerFirst ? undefined : isolationOrErrorHandler
     const dontFail = isHandlerFirst && Boolean(maybeErrorHandlerOrDontFail)
-    const given = phases.getStore()?.get(this) ?? this.transactionManager_
+    const given = phaseOf(this) ?? this.transactionManager_
     try {
       if (isOpen(given)) return await this.#inPhase(given, work)
       return await this.#newTransaction(given ?? this.manager_, isolation, work)
@@ -143,6 +143,12 @@ export abstract class TransactionBaseService {
     const outer = phases.getStore() ?? []
     return phases.run(new Map([...outer, [this, manager]]), async () => await work(manager))
   }
+}
+
+/** The manager of the open phase of this call. What a phase has left running is outside of it once it has ended. */
+function phaseOf(service: TransactionBaseService): EntityManager | undefined {
+  const manager = phases.getStore()?.get(service)
+  return isOpen(manager) ? manager : undefined
 }
 
 /** True for the manager of a transaction that has begun and not ended. */

@@ -142,6 +142,19 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
     expect(await notes('kept/%')).toEqual(['kept/1', 'kept/2'])
   })
 
+  test('what a phase leaves running works outside of it once it has ended', async () => {
+    const carts = make()
+    let left: Promise<unknown> = Promise.resolve()
+    await carts.phase(() => {
+      left = new Promise((resolve) => setTimeout(resolve, 30)).then(() =>
+        note(carts.active, 'left'),
+      )
+      return Promise.resolve()
+    })
+    await left
+    expect(await notes('left')).toEqual(['left'])
+  })
+
   test.each(['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const)(
     'the level %s',
     async (level) => {
