@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { pack, type Packed, type Project, ROOT } from './consumer.ts'
 
@@ -196,7 +197,15 @@ describe('a CommonJS host of the service, with compiled decorators', () => {
       const project = await packed.project(from)
       project.link('typeorm', from)
       for (const one of ['reflect-metadata', 'pg']) project.link(one)
-      const text = HOST.replace('DATABASE_URL', JSON.stringify(inject('postgresUrl')))
+      // A database of its own: other tests keep their records under the default name of the table.
+      const url = new URL(inject('postgresUrl'))
+      const admin = new pg.Client({ connectionString: url.href })
+      await admin.connect()
+      await admin.query(`drop database if exists host_${from}`)
+      await admin.query(`create database host_${from}`)
+      await admin.end()
+      url.pathname = `/host_${from}`
+      const text = HOST.replace('DATABASE_URL', JSON.stringify(url.href))
       expect(JSON.parse(await project.script('host.cjs', text))).toEqual({
         extends: true,
         own: ['started', 'payment_authorized', 'finished', 201],
@@ -234,7 +243,6 @@ class Service extends IdempotencyKeyService {}
 async function main() {
   const url = DATABASE_URL
   const dataSource = await new typeorm.DataSource({ type: 'postgres', url, entities: [HostKey, IdempotencyKey] }).initialize()
-  await dataSource.query('drop table if exists host_key, idempotency_key')
   await migrate(dataSource, { table: 'host_key' })
   await migrate(dataSource)
   const cradle = (repository) => new Proxy({}, {
@@ -257,7 +265,6 @@ async function main() {
   await other.initializeRequest('o', 'POST', {}, '/')
   await other.workStage('o', async () => ({ response_code: 200 }))
   const ours = (await other.retrieve('o')).recovery_point
-  await dataSource.query('drop table host_key, idempotency_key')
   await dataSource.destroy()
   console.log(JSON.stringify({ extends: service instanceof IdempotencyKeyService, own, ours }))
 }
