@@ -4,9 +4,9 @@
  * @module
  */
 import type { Store } from '../core/store.ts'
-import type { Database, Rows } from '../sql/database.ts'
+import type { Database } from '../sql/database.ts'
 import { postgres } from '../sql/postgres.ts'
-import { type QueryRunnerLike, runnerTransaction } from '../sql/query-runner.ts'
+import { type QueryRunnerLike, rowsOf, runnerTransaction } from '../sql/query-runner.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { supported } from '../sql/supported.ts'
 
@@ -49,10 +49,4 @@ function databaseOf<Manager extends Queries>(
       )
     },
   }
-}
-
-/** An UPDATE is answered with rows and their number, everything else with rows. */
-function rowsOf(answer: unknown): Rows {
-  const [rows, count] = answer as readonly unknown[]
-  return (typeof count === 'number' ? rows : answer) as Rows
 }

@@ -26,7 +26,7 @@ import { KeyStore, type NewKey, type StoredKey } from './key-store.ts'
 import { type IdempotencyKeyServiceOptions, type Settings, settingsOf } from './options.ts'
 import { findOf } from './selector.ts'
 import { tableOf } from './table.ts'
-import { TransactionBaseService } from './transaction-base-service.ts'
+import { isOpen, TransactionBaseService } from './transaction-base-service.ts'
 import { whenRolledBack } from './when-rolled-back.ts'
 
 /** What the container holds for the service. */
@@ -208,7 +208,7 @@ export class IdempotencyKeyService extends TransactionBaseService {
     // A second call with this hold is another request of this process, or a stage inside a stage.
     if (hold?.isBusy === true) throw new IdempotencyKeyConflictError('in_progress', {})
     if (hold !== undefined) hold.isBusy = true
-    const isGiven = this.activeManager_.queryRunner?.isTransactionActive === true
+    const isGiven = isOpen(this.activeManager_)
     try {
       return await this.atomicPhase_(async (manager) => {
         // A transaction of the route may be undone after this; one of our own is tried again here, or has failed.
@@ -237,12 +237,8 @@ export class IdempotencyKeyService extends TransactionBaseService {
       store.lockRow(manager, idempotencyKey),
     )
     if (locked.key.recovery_point === FINISHED) return locked.key
+    if (!this.#mayWork(locked, hold)) throw this.#conflict(locked, hold)
     const isOurs = hold !== undefined && !hold.hasEnded && isHeldBy(locked, hold)
-    const ended = holds.endedOwner(idempotencyKey)
-    const isFree = locked.lapsed || (ended !== undefined && locked.owner === ended)
-    // What this request saw is old, whoever holds the key now. A hold that is ahead of the row was undone.
-    const isPast = hold !== undefined && hold.attempt < locked.attempt
-    if (isPast || !(isOurs || isFree)) throw this.#conflict(locked, hold)
     const result = await callback(manager)
     const { leaseMs } = this.#settings()
     const next = isOurs
@@ -271,13 +267,10 @@ export class IdempotencyKeyService extends TransactionBaseService {
   ): Promise<StoredKey> {
     const { store, holds } = this.#shared()
     const { leaseMs } = this.#settings()
-    let seen = found
-    const taken = await this.#unlocked(manager, key, undefined, async () => {
-      const { attempt, revision } = seen
+    if (!this.#mayWork(found, undefined)) throw this.#conflict(found, undefined)
+    const taken = await this.#unlocked(manager, key, undefined, (seen = found) => {
       const ended = holds.endedOwner(key)
-      const now = await store.take(manager, { key, attempt, revision }, { owner, ended, leaseMs })
-      if (now === undefined) seen = (await store.look(manager, keyOnly(key))) ?? seen
-      return now
+      return store.take(manager, key, seen, { owner, ended, leaseMs })
     })
     if (taken.owner === owner) this.#hold(manager, key, owner, taken.attempt, lockable)
     return taken
@@ -286,26 +279,37 @@ export class IdempotencyKeyService extends TransactionBaseService {
   /**
    * Asks for a record that somebody may have locked. A stage has it for as long as it lasts, and is a conflict; a
    * heartbeat, or a lease that is being given back, for a moment, and is asked again. A finished one is returned.
+   *
+   * @param ask - gets the record as it was seen since, once it has been asked in vain
    */
   async #unlocked(
     manager: EntityManager,
     key: string,
     hold: Hold | undefined,
-    ask: () => Promise<StoredKey | undefined>,
+    ask: (seen?: StoredKey) => Promise<StoredKey | undefined>,
   ): Promise<StoredKey> {
-    const { store, holds } = this.#shared()
+    const { store } = this.#shared()
+    let seen: StoredKey | undefined
     for (let tries = 1; ; tries++) {
-      const answer = await ask()
+      const answer = await ask(seen)
       if (answer !== undefined) return answer
-      const found = await store.look(manager, keyOnly(key))
-      if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
-      if (found.key.recovery_point === FINISHED) return found
-      const isOurs = hold !== undefined && isHeldBy(found, hold)
-      const isPast = hold !== undefined && hold.attempt < found.attempt
-      const isFree = found.lapsed || found.owner === holds.endedOwner(key)
-      if (isPast || !(isOurs || isFree) || tries >= TRIES_MAX) throw this.#conflict(found, hold)
+      seen = await store.look(manager, keyOnly(key))
+      if (seen === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+      if (seen.key.recovery_point === FINISHED) return seen
+      if (!this.#mayWork(seen, hold) || tries >= TRIES_MAX) throw this.#conflict(seen, hold)
       await backoff(systemRuntime, tries)
     }
+  }
+
+  /**
+   * True for who holds a key, and for anybody where nobody does. Not for a request whose attempt somebody has come
+   * after: what it saw is old, whoever holds the key now. A hold that is ahead of the record was undone.
+   */
+  #mayWork(found: StoredKey, hold: Hold | undefined): boolean {
+    if (hold !== undefined && hold.attempt < found.attempt) return false
+    if (found.lapsed || (hold !== undefined && isHeldBy(found, hold))) return true
+    const ended = this.#shared().holds.endedOwner(found.key.idempotency_key)
+    return ended !== undefined && found.owner === ended
   }
 
   /** Held from now on; if the transaction is undone, given back, or somebody else's row again. */

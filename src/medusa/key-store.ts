@@ -1,6 +1,8 @@
 /** The table of the service over TypeORM: statements on a manager, whatever transaction it is in, and plain rows. */
 import type { DataSource, EntityManager } from 'typeorm'
+import type { Rows } from '../sql/database.ts'
 import { type KeyColumn, KEY_COLUMNS, type KeyTable, keyTable } from '../sql/key-table.ts'
+import { rowsOf } from '../sql/query-runner.ts'
 import type { IdempotencyKey } from './idempotency-key.ts'
 import type { Hold, HoldsStore } from './holds.ts'
 import type { Settings } from './options.ts'
@@ -54,13 +56,14 @@ export class KeyStore implements HoldsStore {
     { key, method, params, path }: NewKey,
   ): Promise<(StoredKey & { readonly isOther: boolean }) | undefined> {
     const values = [key, method ?? null, path ?? null, json(params)]
-    const [row] = await rowsOf(manager.query(this.#texts.look, values))
+    const [row] = rowsOf(await manager.query(this.#texts.look, values))
     return row && { ...storedOf(row), isOther: row['other'] === true }
   }
 
   take(
     manager: EntityManager,
-    { key, attempt, revision }: { key: string; attempt: number; revision: number },
+    key: string,
+    { attempt, revision }: StoredKey,
     { owner, ended, leaseMs }: { owner: string; ended: string | undefined; leaseMs: number },
   ): Promise<StoredKey | undefined> {
     const values = [leaseMs, key, attempt, revision, owner, ended ?? null]
@@ -116,20 +119,12 @@ export class KeyStore implements HoldsStore {
     statement: string,
     values: unknown[],
   ): Promise<StoredKey | undefined> {
-    const [row] = await rowsOf(manager.query(statement, values))
+    const [row] = rowsOf(await manager.query(statement, values))
     return row && storedOf(row)
   }
 }
 
-type Row = Readonly<Record<string, unknown>>
-
-/** TypeORM answers an UPDATE with rows and their number, everything else with rows. */
-async function rowsOf(answer: Promise<unknown>): Promise<readonly Row[]> {
-  const rows = (await answer) as readonly Row[] | readonly [readonly Row[], number]
-  return typeof rows[1] === 'number' ? (rows[0] as readonly Row[]) : (rows as readonly Row[])
-}
-
-function storedOf(row: Row): StoredKey {
+function storedOf(row: Rows[number]): StoredKey {
   const key = Object.fromEntries(KEY_COLUMNS.map((column) => [column, row[column]]))
   return {
     key: key as unknown as IdempotencyKey,

@@ -3,10 +3,13 @@
  * NULL, which rewrites nothing, and the old code goes on beside the new. May be interrupted and called again.
  */
 import type { DataSource } from 'typeorm'
-import { ConfigError, StoreUnavailableError } from '../core/errors.ts'
+import { ConfigError } from '../core/errors.ts'
 import { ADDED_COLUMNS, KEY_COLUMNS, keyTableMigration } from '../sql/key-table.ts'
 import { postgres } from '../sql/postgres.ts'
+import { rowsOf } from '../sql/query-runner.ts'
+import { text } from '../sql/rows.ts'
 import { supported } from '../sql/supported.ts'
+import { Translation } from '../sql/translate.ts'
 
 /** How the table is brought about. */
 export interface MigrateOptions {
@@ -23,25 +26,21 @@ export interface MigrateOptions {
  * @throws {@link StoreUnavailableError} somebody has the table locked; call again
  */
 export async function migrate(dataSource: DataSource, options: MigrateOptions = {}): Promise<void> {
-  const { table, texts } = namesOf(dataSource, options)
-  const there = await columnsOf(dataSource, texts.columns)
-  if (there.length === 0) {
-    await change(dataSource, texts.limitLockWait, [...texts.create, ...texts.adopt])
-    return
-  }
-  const foreign = KEY_COLUMNS.filter((column) => !there.includes(column))
-  if (foreign.length > 0) {
-    throw new ConfigError(
-      `table ${table} exists and is not that of Medusa v1: it has no ${foreign.join(', ')}. Use the option "table".`,
-    )
-  }
-  if (ADDED_COLUMNS.every((column) => there.includes(column))) return
-  if (options.adopt !== true) {
+  await change(dataSource, options, (table, there) => {
+    const texts = keyTableMigration(table)
+    if (there.length === 0) return [...texts.create, ...texts.adopt]
+    const foreign = KEY_COLUMNS.filter((column) => !there.includes(column))
+    if (foreign.length > 0) {
+      throw new ConfigError(
+        `table ${table} exists and is not that of Medusa v1: it has no ${foreign.join(', ')}. Use the option "table".`,
+      )
+    }
+    if (ADDED_COLUMNS.every((column) => there.includes(column))) return []
+    if (options.adopt === true) return texts.adopt
     throw new ConfigError(
       `table ${table} exists; { adopt: true } adds Pawl's columns to it, without touching its rows.`,
     )
-  }
-  await change(dataSource, texts.limitLockWait, texts.adopt)
+  })
 }
 
 /**
@@ -54,33 +53,27 @@ export async function revert(
   dataSource: DataSource,
   options: Pick<MigrateOptions, 'table'> = {},
 ): Promise<void> {
-  const { texts } = namesOf(dataSource, options)
-  await change(dataSource, texts.limitLockWait, texts.revert)
+  await change(dataSource, options, (table) => keyTableMigration(table).revert)
 }
 
-function namesOf(dataSource: DataSource, options: Pick<MigrateOptions, 'table'>) {
-  supported('migrate', dataSource.options.type, ['postgres', 'cockroachdb'])
-  const table = postgres.quote(options.table ?? 'idempotency_key')
-  return { table, texts: keyTableMigration(table) }
-}
-
-async function columnsOf(dataSource: DataSource, statement: string): Promise<readonly string[]> {
-  const rows = await dataSource.query<{ column_name: string }[]>(statement)
-  return rows.map(({ column_name }) => column_name)
-}
-
+/** One transaction under the lock of the table's name: of many processes one changes it, the others find it done. */
 async function change(
   dataSource: DataSource,
-  limitLockWait: string,
-  statements: readonly string[],
+  options: Pick<MigrateOptions, 'table'>,
+  statementsOf: (table: string, there: readonly string[]) => readonly string[],
 ): Promise<void> {
+  supported('migrate', dataSource.options.type, ['postgres', 'cockroachdb'])
+  const table = postgres.quote(options.table ?? 'idempotency_key')
+  const texts = postgres.migrationStatements(table)
   try {
     await dataSource.transaction(async (manager) => {
-      await manager.query(limitLockWait)
-      for (const statement of statements) await manager.query(statement)
+      await manager.query(texts.lock)
+      await manager.query(texts.limitLockWait)
+      const columns = rowsOf(await manager.query(texts.tableExists))
+      const there = columns.map((row) => text(row, 'column_name'))
+      for (const statement of statementsOf(table, there)) await manager.query(statement)
     })
   } catch (error) {
-    if (postgres.failureOf(error) !== 'aborted') throw error
-    throw new StoreUnavailableError('changing the table of the keys', error)
+    throw new Translation(postgres, table).ofCall('changing the table of the keys', error)
   }
 }

@@ -86,11 +86,15 @@ export async function runIdempotencyStep(
  */
 export function idempotencyRequests(
   _req: unknown,
-  res: { once(event: 'close', listener: () => void): unknown },
+  res: { readonly writableEnded?: boolean; once(event: 'close', listener: () => void): unknown },
   next: () => void,
 ): void {
   withinRequest(() => {
-    res.once('close', releaseRequest())
+    const release = releaseRequest()
+    res.once('close', () => {
+      // A client that hangs up changes nothing: the route goes on, and its leases with it.
+      if (res.writableEnded !== false) release()
+    })
     next()
   })
 }

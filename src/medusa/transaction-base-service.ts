@@ -152,6 +152,6 @@ function phaseOf(service: TransactionBaseService): EntityManager | undefined {
 }
 
 /** True for the manager of a transaction that has begun and not ended. */
-function isOpen(manager: EntityManager | undefined): manager is EntityManager {
+export function isOpen(manager: EntityManager | undefined): manager is EntityManager {
   return manager?.queryRunner?.isTransactionActive === true
 }

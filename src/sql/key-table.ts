@@ -31,13 +31,14 @@ const CASTS: Readonly<Partial<Record<KeyColumn, string>>> = {
   response_body: '::text::jsonb',
 }
 
+const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
+
 /** What every statement returns: the entity, and what is known of its lease. */
 const RECORD = `
   ${KEY_COLUMNS.map((column) => `k.${column}`).join(', ')},
   k.owner, k.attempt, k.revision,
-  (k.locked_until is null or k.locked_until < clock_timestamp()) as lapsed`
+  ${LAPSED} as lapsed`
 
-const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
 const LEASE = `clock_timestamp() + $1::float8 * interval '1 millisecond'`
 
 /** The texts for one table. */
@@ -219,9 +220,6 @@ const ADDED: readonly (readonly [column: string, definition: string])[] = [
 
 /** The statements that make, adopt and give back such a table. */
 export interface KeyTableMigration {
-  readonly limitLockWait: string
-  /** The columns that are there. */
-  readonly columns: string
   readonly create: readonly string[]
   readonly adopt: readonly string[]
   readonly revert: readonly string[]
@@ -232,16 +230,7 @@ export const ADDED_COLUMNS: readonly string[] = ADDED.map(([column]) => column)
 
 /** @param table - the quoted name */
 export function keyTableMigration(table: string): KeyTableMigration {
-  const parts = table.replaceAll('"', '').split('.')
-  const name = parts.at(-1) ?? ''
-  const inSchema = parts.length === 2 ? `'${parts[0] ?? ''}'` : 'current_schema()'
   return {
-    // Adding columns needs the table for a moment; behind a long transaction everybody else would queue up meanwhile.
-    limitLockWait: `select set_config('lock_timeout', '2000', true)`,
-    columns: `
-      select column_name
-        from information_schema.columns
-       where table_schema = ${inSchema} and table_name = '${name}'`,
     create: [
       `create table if not exists ${table} (
          id               varchar     not null primary key,

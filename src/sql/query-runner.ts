@@ -3,7 +3,7 @@
  * how COMMIT was answered (TypeORM's query runner).
  */
 import { TransactionEndedError } from '../core/errors.ts'
-import type { Closing } from './database.ts'
+import type { Closing, Rows } from './database.ts'
 import { connected, wireTransaction } from './wire-transaction.ts'
 
 /** One connection, out of its pool. */
@@ -14,6 +14,13 @@ export interface QueryRunnerLike<Isolation extends string> {
   commitTransaction(): Promise<void>
   rollbackTransaction(): Promise<void>
   release(): Promise<void>
+  readonly isTransactionActive: boolean
+}
+
+/** What TypeORM's `query` answers: of an UPDATE rows and their number, of everything else rows. */
+export function rowsOf(answer: unknown): Rows {
+  const [rows, count] = answer as readonly unknown[]
+  return (typeof count === 'number' ? rows : answer) as Rows
 }
 
 /** What the library itself sends behind the work. */
@@ -49,7 +56,7 @@ export async function runnerTransaction<Isolation extends string, R>(
       return { command: 'COMMIT' }
     },
     rollback: () => runner.rollbackTransaction(),
-    done: () => void runner.release(),
+    done: () => void givenBack(runner),
   }
   return await wireTransaction(connection, { isolation, pipelined: false }, async () => {
     try {
@@ -58,4 +65,12 @@ export async function runnerTransaction<Isolation extends string, R>(
       isOver = true
     }
   })
+}
+
+/** Never with a transaction open: the next one on this connection would be inside of it. */
+async function givenBack<Isolation extends string>(
+  runner: QueryRunnerLike<Isolation>,
+): Promise<void> {
+  if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined)
+  await runner.release().catch(() => undefined)
 }

@@ -91,7 +91,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       await migrate({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw publicly('migrating', this.#errors.ofStatement('migrating', error))
+      throw this.#errors.ofCall('migrating', error)
     }
   }
 
@@ -99,7 +99,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     try {
       return await check({ database: this.#database, dialect: this.#dialect, table: this.#table })
     } catch (error) {
-      throw publicly('checking', this.#errors.ofStatement('checking', error))
+      throw this.#errors.ofCall('checking', error)
     }
   }
 
@@ -291,11 +291,6 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       throw this.#errors.ofStatement(doing, error)
     }
   }
-}
-
-/** An abort means something to the core alone; whoever migrates may simply call again. */
-function publicly(doing: string, error: unknown): unknown {
-  return error instanceof AbortedError ? new StoreUnavailableError(doing, error.cause) : error
 }
 
 /** No answer, an abort, a missing table: asking item by item would not help. Anything else may be one item's own. */

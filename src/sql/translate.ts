@@ -63,6 +63,12 @@ export class Translation {
     }
   }
 
+  /** The same, for whoever is not the core: an abort means nothing to them but that they may call again. */
+  ofCall(doing: string, error: unknown): unknown {
+    const known = this.ofStatement(doing, error)
+    return known instanceof AbortedError ? new StoreUnavailableError(doing, known.cause) : known
+  }
+
   /** Of a transaction that carries a record's change. */
   ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
     if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)

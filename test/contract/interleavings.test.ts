@@ -231,6 +231,19 @@ describe.each(STORES)('%s', (_, openStore) => {
     expect(await branches[0]).toBeInstanceOf(Error)
   })
 
+  test('a swallowed failure outside of a record: said so, and no transaction stays open on the connection', async () => {
+    const swallow = async (tx: Queries) => {
+      await tx.query('select * from no_such_table').catch(() => undefined)
+    }
+    const failed = under.store.transaction({ isolation: undefined }, swallow)
+    await expect(failed).rejects.toMatchObject({ code: 'transaction_failed_inside' })
+    const insert = `insert into ${under.table}_effect values ('after the failure', 1)`
+    await under.store.transaction({ isolation: undefined }, (tx) => tx.query(insert))
+    await under.sql('select 1')
+    const kept = `select attempt from ${under.table}_effect where step = 'after the failure'`
+    expect(await under.sql(kept)).toHaveLength(1)
+  })
+
   test('close: who still waits for a key is told so, and no handler starts afterwards', async () => {
     const it = request()
     const ended = gate()

@@ -49,6 +49,16 @@ const columns = async (): Promise<string[]> =>
 /** What the original does: through the entity, which knows ten columns. */
 const original = () => dataSource.getRepository(entity)
 
+test('twenty processes at once: the table is made, or adopted, once', async () => {
+  await dataSource.query(`drop table if exists ${table}`)
+  const all = () => Array.from({ length: 20 }, () => migrate(dataSource, { table, adopt: true }))
+  await Promise.all(all())
+  expect(await original().countBy({})).toBe(0)
+  await revert(dataSource, { table })
+  await Promise.all(all())
+  expect((await columns()).length).toBeGreaterThan(10)
+})
+
 test('a table that is there is not touched without being told to', async () => {
   await makeTable()
   await expect(migrate(dataSource, { table })).rejects.toMatchObject({

@@ -169,8 +169,14 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
     })
   })
 
+  /** A response, as far as the middleware looks at it. */
+  const ending = () => Object.assign(new EventEmitter(), { writableEnded: true })
+
   /** As a server runs middleware: each request in an asynchronous context of its own. */
-  const within = (res: EventEmitter, handler: () => Promise<unknown>): Promise<unknown> =>
+  const within = (
+    res: ReturnType<typeof ending>,
+    handler: () => Promise<unknown>,
+  ): Promise<unknown> =>
     new AsyncResource('request').runInAsyncScope(
       () =>
         new Promise((resolve, reject) => {
@@ -184,12 +190,12 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
     const start = () => service.initializeRequest(header, 'POST', {}, '/')
     const stage = (point: string) =>
       service.workStage(header, () => Promise.resolve({ recovery_point: point }))
-    await within(new EventEmitter(), async () => {
+    await within(ending(), async () => {
       await start()
       await host.sql(`update ${host.table} set locked_until = now() where idempotency_key = $1`, [
         header,
       ])
-      await within(new EventEmitter(), async () => {
+      await within(ending(), async () => {
         await start()
         await stage('second')
       })
@@ -198,14 +204,27 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
     expect((await service.retrieve(header)).recovery_point).toBe('second')
   })
 
+  test('with idempotencyRequests: a client that hangs up does not end its request', async () => {
+    const header = fresh()
+    const service = host.service()
+    const start = () => service.initializeRequest(header, 'POST', {}, '/')
+    const res = ending()
+    await within(res, start)
+    await expect(within(ending(), start)).rejects.toMatchObject({ type: 'conflict' })
+    // A client that hangs up: the route has not answered yet, and goes on.
+    res.writableEnded = false
+    res.emit('close')
+    await sleep(50)
+    await expect(within(ending(), start)).rejects.toMatchObject({ type: 'conflict' })
+  })
+
   test('with idempotencyRequests: a route that failed outside of a stage frees its key when its response ends', async () => {
     const header = fresh()
     const service = host.service()
     const start = () => service.initializeRequest(header, 'POST', {}, '/')
-    const res = new EventEmitter()
+    const res = ending()
     await within(res, start)
-    await expect(within(new EventEmitter(), start)).rejects.toMatchObject({ type: 'conflict' })
     res.emit('close')
-    expect(await within(new EventEmitter(), start)).toMatchObject({ recovery_point: 'started' })
+    expect(await within(ending(), start)).toMatchObject({ recovery_point: 'started' })
   })
 })

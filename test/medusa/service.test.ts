@@ -361,6 +361,22 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
       expect(retry.recovery_point).toBe('started')
     })
 
+    test('a query runner that serves one transaction after another: a later rollback undoes nothing earlier', async () => {
+      const [key, other] = [fresh(), fresh()]
+      const runner = host.dataSource.createQueryRunner()
+      const inside = service.withTransaction(runner.manager)
+      await runner.startTransaction()
+      await start(key, inside)
+      await runner.commitTransaction()
+      await runner.startTransaction()
+      await start(other, inside)
+      await runner.rollbackTransaction()
+      await runner.release()
+      await sleep(50)
+      await expect(start(key, host.service())).rejects.toMatchObject(conflict)
+      expect((await start(other, host.service())).recovery_point).toBe('started')
+    })
+
     test('20 requests on a pool of ten, each holding a connection: none waits for a second one', async () => {
       const key = fresh()
       await start(key)

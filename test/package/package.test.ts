@@ -193,7 +193,7 @@ describe('a CommonJS host of the service, with compiled decorators', () => {
     ['TypeORM 0.3', 'typeorm03'],
   ])(
     '%s: its own copy, its own entity, and ours',
-    async (name, from) => {
+    async (_, from) => {
       const project = await packed.project(from)
       project.link('typeorm', from)
       for (const one of ['reflect-metadata', 'pg']) project.link(one)
@@ -211,7 +211,6 @@ describe('a CommonJS host of the service, with compiled decorators', () => {
         own: ['started', 'payment_authorized', 'finished', 201],
         ours: 'finished',
       })
-      expect(name).toContain('TypeORM')
     },
     MINUTE,
   )
