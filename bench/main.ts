@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: what protection costs, against the same handler without it, in one run. Starts its own PostgreSQL.
+ * `npm run bench`: what protection costs, and what others charge for it, in one run. Starts its own PostgreSQL.
  */
 import { fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -8,24 +8,43 @@ import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { pgStore } from 'pawl/pg'
 import { startPostgres } from '../test/support/postgres.ts'
-import { compare, type Comparison, type SliceOptions } from './slices.ts'
+import { tableOf } from './report.ts'
+import { installOriginal, openServices } from './services.ts'
+import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
 import { engineWays, httpWays } from './workloads.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --quick        short slices: under a minute, wider spread
-  --check        exit 1 when a first request over HTTP at 32 concurrent reaches less than 0.6 of the bare handler
+  --only NAMES   of engine, http and medusa, those named, with commas between; all by default
+  --quick        short slices: about a minute, wider spread
+  --check        exit 1 when a figure is under its floor (below)
   --json FILE    write machine, settings and every sample to FILE
   --help         this text
 
-Each figure is requests a second with Pawl ÷ the same handler alone, both on the same pool, in alternating slices:
-the median of the pairs, with their lowest and highest.
+Each figure is requests a second of one way ÷ those of another, both on pools of the same size, in alternating slices:
+the median of the rounds, with their lowest and highest.
+
+  engine, http   the handler with Pawl ÷ the handler alone. Floor over HTTP: 0.6
+  medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
+                 Installs the published service into bench/original, about 200 MB
 `
 const POOL = 32
-const FLOOR = 0.6
+const SUBJECTS = ['engine', 'http', 'medusa']
+/** The least that a figure may be, by the two ways it compares. */
+const FLOORS: readonly {
+  readonly guarded: string
+  readonly bare: string
+  readonly least: number
+}[] = [
+  { guarded: 'Express, with Pawl', bare: 'Express, route alone', least: 0.6 },
+  { guarded: 'pawl/medusa', bare: '@medusajs/medusa', least: 3 },
+]
+
+type Slices = Omit<SliceOptions, 'concurrency'>
 
 const { values } = parseArgs({
   options: {
+    only: { type: 'string', default: SUBJECTS.join(',') },
     quick: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -33,39 +52,37 @@ const { values } = parseArgs({
   },
 })
 if (values.help) {
-  process.stdout.write(HELP)
+  say(HELP)
 } else {
-  await main()
+  const only = values.only.split(',')
+  const unknown = only.filter((name) => !SUBJECTS.includes(name))
+  if (unknown.length > 0) {
+    throw new Error(`--only ${unknown.join(',')}: there are ${SUBJECTS.join(', ')}`)
+  }
+  await main(only)
 }
 
-async function main(): Promise<void> {
+async function main(only: readonly string[]): Promise<void> {
   const slices = values.quick
     ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
     : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 }
+  if (only.includes('medusa')) installOriginal(say)
   say('Starting PostgreSQL …')
   const server = await startPostgres()
   try {
     const machine = await prepare(server.url)
-    say(
-      Object.entries(machine)
-        .map(([name, value]) => `  ${name}: ${value}`)
-        .join('\n'),
-    )
+    const lines = Object.entries(machine).map(([name, value]) => `  ${name}: ${value}`)
+    say(lines.join('\n'))
     const comparisons = [
-      ...(await engine(server.url, slices)),
-      ...(await overHttp(server.url, slices)),
+      ...(only.includes('engine') ? await engine(server.url, slices) : []),
+      ...(only.includes('http') ? await overHttp(server.url, slices) : []),
+      ...(only.includes('medusa') ? await medusa(server.url, slices) : []),
     ]
-    report(comparisons)
+    say(tableOf(comparisons))
     if (values.json !== undefined) {
       writeFileSync(values.json, `${JSON.stringify({ machine, slices, comparisons }, null, 2)}\n`)
     }
-    const first = comparisons.find(
-      ({ guarded, concurrency }) => guarded === 'Express, with Pawl' && concurrency === 32,
-    )
-    if (values.check && (first === undefined || first.ratio < FLOOR)) {
-      say(`FAILED: ${String(first?.ratio.toFixed(2))} is under ${String(FLOOR)}`)
-      process.exitCode = 1
-    }
+    if (values.check) check(comparisons)
   } finally {
     await server.remove()
   }
@@ -90,10 +107,7 @@ async function prepare(connectionString: string): Promise<Record<string, string>
   return machine
 }
 
-async function engine(
-  connectionString: string,
-  slices: Omit<SliceOptions, 'concurrency'>,
-): Promise<Comparison[]> {
+async function engine(connectionString: string, slices: Slices): Promise<Comparison[]> {
   const found: Comparison[] = []
   const pool = new pg.Pool({ connectionString, max: POOL })
   for (const concurrency of [1, 32, 256]) {
@@ -109,10 +123,7 @@ async function engine(
   return found
 }
 
-async function overHttp(
-  url: string,
-  slices: Omit<SliceOptions, 'concurrency'>,
-): Promise<Comparison[]> {
+async function overHttp(url: string, slices: Slices): Promise<Comparison[]> {
   say('Express, 32 concurrent …')
   const api = fork(new URL('server.ts', import.meta.url), {
     env: { ...process.env, DATABASE_URL: url, BENCH_POOL: String(POOL) },
@@ -129,30 +140,44 @@ async function overHttp(
   }
 }
 
-function report(comparisons: readonly Comparison[]): void {
-  const row = (cells: readonly string[]): string =>
-    cells.map((cell, at) => (at === 0 ? cell.padEnd(28) : cell.padStart(14))).join('')
-  say('')
-  say(row(['', 'concurrent', 'bare /s', 'with Pawl /s', 'ratio', 'lowest–highest']))
-  for (const {
-    guarded,
-    concurrency,
-    bareRate,
-    guardedRate,
-    ratio,
-    ratioMin,
-    ratioMax,
-  } of comparisons) {
-    const spread = `${ratioMin.toFixed(2)}–${ratioMax.toFixed(2)}`
-    const cells = [
-      guarded,
-      String(concurrency),
-      bareRate.toFixed(0),
-      guardedRate.toFixed(0),
-      ratio.toFixed(2),
-      spread,
-    ]
-    say(row(cells))
+async function medusa(url: string, slices: Slices): Promise<Comparison[]> {
+  const found: Comparison[] = []
+  const services = await openServices((name) => database(url, name), POOL)
+  try {
+    for (const [ways, concurrency] of [
+      [services.direct, 1],
+      [services.direct, 32],
+      [services.inRoutes, 32],
+    ] as const) {
+      say(
+        `Two stages, ${ways.map(({ name }) => name).join(' / ')}, ${String(concurrency)} concurrent …`,
+      )
+      const [bare, ours, theirs] = await measure(ways, { ...slices, concurrency })
+      if (bare === undefined || ours === undefined || theirs === undefined) continue
+      found.push(against(ours, bare), against(theirs, bare), against(ours, theirs))
+    }
+  } finally {
+    await services.close()
+  }
+  return found
+}
+
+async function database(url: string, name: string): Promise<string> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(`create database ${name}`)
+  await client.end()
+  return Object.assign(new URL(url), { pathname: `/${name}` }).toString()
+}
+
+function check(comparisons: readonly Comparison[]): void {
+  for (const { guarded, bare, least } of FLOORS) {
+    const found = comparisons.find(
+      (one) => one.guarded === guarded && one.bare === bare && one.concurrency === 32,
+    )
+    if (found === undefined || found.ratio >= least) continue
+    say(`FAILED: ${guarded} ÷ ${bare} is ${found.ratio.toFixed(2)}, under ${String(least)}`)
+    process.exitCode = 1
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Fair comparison on a machine that drifts: two ways are run in short alternating slices, each pair gives one ratio,
+ * Fair comparison on a machine that drifts: the ways are run in short alternating slices, each round gives one ratio,
  * and the median of the ratios is the figure. Unpaired rates are printed for orientation only.
  */
 
@@ -8,6 +8,8 @@ export interface Way {
   readonly name: string
   /** One request; resolves when it is answered. */
   readonly request: () => Promise<void>
+  /** True for a failure that is counted, and not the end of the comparison. */
+  readonly isRefusal?: (error: unknown) => boolean
 }
 
 /** How long and how many at once. */
@@ -19,44 +21,76 @@ export interface SliceOptions {
   readonly pairs: number
 }
 
+/** What one way did: requests a second, one figure a slice. */
+export interface Run {
+  readonly name: string
+  readonly concurrency: number
+  readonly rates: readonly number[]
+  /** Requests that failed, of all that were made in the slices. */
+  readonly refused: number
+  readonly made: number
+}
+
 /** The comparison of two ways. Rates are requests a second. */
 export interface Comparison {
   readonly bare: string
   readonly guarded: string
   readonly concurrency: number
-  /** guarded ÷ bare, one a pair, in the order they were run. */
+  /** guarded ÷ bare, one a round, in the order they were run. */
   readonly ratios: readonly number[]
   readonly ratio: number
   readonly ratioMin: number
   readonly ratioMax: number
   readonly bareRate: number
   readonly guardedRate: number
+  /** Requests that failed, of all that were made. */
+  readonly bareRefused: string
+  readonly guardedRefused: string
 }
 
-/** Runs A B B A A B … and compares. The order alternates, so that drift within a pair cancels out. */
-export async function compare(bare: Way, guarded: Way, options: SliceOptions): Promise<Comparison> {
-  // Until the compiler has settled on both: cold code measures the compiler.
-  for (const way of [bare, guarded, bare, guarded])
-    await rate(way, { ...options, sliceMs: options.warmMs / 2 })
-  const bareRates: number[] = []
-  const guardedRates: number[] = []
-  for (let pair = 0; pair < options.pairs; pair++) {
-    const order = pair % 2 === 0 ? [bare, guarded] : [guarded, bare]
-    for (const way of order)
-      (way === bare ? bareRates : guardedRates).push(await rate(way, options))
+/** Runs A B C, C B A, A B C …: the order alternates, so that drift within a round cancels out. */
+export async function measure(ways: readonly Way[], options: SliceOptions): Promise<Run[]> {
+  // Until the compiler has settled on all: cold code measures the compiler.
+  for (const way of [...ways, ...ways]) await slice(way, options.concurrency, options.warmMs / 2)
+  const runs = ways.map((way) => ({ way, rates: [] as number[], refused: 0, made: 0 }))
+  for (let round = 0; round < options.pairs; round++) {
+    for (const run of round % 2 === 0 ? runs : [...runs].reverse()) {
+      const { rate, answered, refused } = await slice(run.way, options.concurrency, options.sliceMs)
+      run.rates.push(rate)
+      run.refused += refused
+      run.made += answered + refused
+    }
   }
-  const ratios = guardedRates.map((value, at) => value / (bareRates[at] ?? Number.NaN))
+  return runs.map(({ way, ...run }) => ({
+    ...run,
+    name: way.name,
+    concurrency: options.concurrency,
+  }))
+}
+
+/** One way against another of the same rounds. */
+export function against(guarded: Run, bare: Run): Comparison {
+  const ratios = guarded.rates.map((value, at) => value / (bare.rates[at] ?? Number.NaN))
   return {
     bare: bare.name,
     guarded: guarded.name,
-    concurrency: options.concurrency,
+    concurrency: guarded.concurrency,
     ratios,
     ratio: median(ratios),
     ratioMin: Math.min(...ratios),
     ratioMax: Math.max(...ratios),
-    bareRate: median(bareRates),
-    guardedRate: median(guardedRates),
+    bareRate: median(bare.rates),
+    guardedRate: median(guarded.rates),
+    bareRefused: `${String(bare.refused)} of ${String(bare.made)}`,
+    guardedRefused: `${String(guarded.refused)} of ${String(guarded.made)}`,
   }
+}
+
+/** Measures two ways and compares them. */
+export async function compare(bare: Way, guarded: Way, options: SliceOptions): Promise<Comparison> {
+  const [bareRun, guardedRun] = await measure([bare, guarded], options)
+  if (bareRun === undefined || guardedRun === undefined) throw new Error('two ways give two runs')
+  return against(guardedRun, bareRun)
 }
 
 /** The middle value; the mean of the two middle ones when there is none. */
@@ -67,19 +101,26 @@ export function median(values: readonly number[]): number {
   return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2
 }
 
-async function rate(
+async function slice(
   way: Way,
-  { concurrency, sliceMs }: Pick<SliceOptions, 'concurrency' | 'sliceMs'>,
-): Promise<number> {
+  concurrency: number,
+  sliceMs: number,
+): Promise<{ rate: number; answered: number; refused: number }> {
   const start = performance.now()
   const end = start + sliceMs
-  let done = 0
+  let answered = 0
+  let refused = 0
   const client = async (): Promise<void> => {
     while (performance.now() < end) {
-      await way.request()
-      done++
+      try {
+        await way.request()
+        answered++
+      } catch (error) {
+        if (way.isRefusal?.(error) !== true) throw error
+        refused++
+      }
     }
   }
   await Promise.all(Array.from({ length: concurrency }, client))
-  return (done * 1_000) / (performance.now() - start)
+  return { rate: (answered * 1_000) / (performance.now() - start), answered, refused }
 }

@@ -6,21 +6,24 @@
 import type { Store } from '../core/store.ts'
 import type { Database } from '../sql/database.ts'
 import { postgres } from '../sql/postgres.ts'
-import { type QueryRunnerLike, rowsOf, runnerTransaction } from '../sql/query-runner.ts'
+import { type QueryRunnerLike, runnerTransaction } from '../sql/query-runner.ts'
+import { type ManagerLike, type QueriesDataSource, RunnerQueries } from '../sql/runner-queries.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { supported } from '../sql/supported.ts'
 
 /** TypeORM's names for the levels that PostgreSQL has. */
 export type TypeormIsolation = 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE'
 
-interface Queries {
-  query(text: string, values?: unknown[]): Promise<unknown>
-}
-
 /** What Pawl calls on a `DataSource`; the package itself is never imported. */
-export interface TypeormDataSourceLike<Manager> extends Queries {
+export interface TypeormDataSourceLike<Manager> extends QueriesDataSource {
   readonly options: { readonly type: string }
   createQueryRunner(): QueryRunnerLike<TypeormIsolation> & { readonly manager: Manager }
+}
+
+/** How Pawl uses a data source. */
+export interface TypeormStoreOptions extends SqlStoreOptions {
+  /** Named prepared statements. True by default; turns itself off behind a pooler that cannot keep them. */
+  readonly prepare?: boolean
 }
 
 /**
@@ -28,25 +31,26 @@ export interface TypeormDataSourceLike<Manager> extends Queries {
  *
  * @throws {@link ConfigError} a kind of database that has no dialect yet, or an unusable name of the table
  */
-export function typeormStore<Manager extends Queries>(
+export function typeormStore<Manager extends ManagerLike>(
   dataSource: TypeormDataSourceLike<Manager>,
-  options: SqlStoreOptions = {},
+  options: TypeormStoreOptions = {},
 ): Store<Manager, TypeormIsolation> {
   supported('typeormStore', dataSource.options.type, ['postgres', 'cockroachdb'])
-  return sqlStore(databaseOf(dataSource), postgres, options)
+  const queries = new RunnerQueries(dataSource, options.prepare ?? true)
+  return sqlStore(databaseOf(dataSource, queries), postgres, options)
 }
 
-function databaseOf<Manager extends Queries>(
+function databaseOf<Manager extends ManagerLike>(
   dataSource: TypeormDataSourceLike<Manager>,
+  queries: RunnerQueries,
 ): Database<Manager, TypeormIsolation> {
   return {
-    query: async ({ text, values }) => rowsOf(await dataSource.query(text, [...values])),
-    within: async (manager, { text, values }) => rowsOf(await manager.query(text, [...values])),
+    query: (statement) => queries.query(statement),
+    within: (manager, statement) => queries.within(manager, statement),
     transaction: async ({ isolation }, work) => {
       const runner = dataSource.createQueryRunner()
-      return await runnerTransaction(runner, isolation ?? 'READ COMMITTED', () =>
-        work(runner.manager),
-      )
+      const options = { isolation: isolation ?? 'READ COMMITTED', queries }
+      return await runnerTransaction(runner, options, () => work(runner.manager))
     },
   }
 }

@@ -10,6 +10,8 @@ export interface Hold {
   readonly key: string
   readonly owner: string
   readonly attempt: number
+  /** Where its row was when it was seen last. */
+  place: string
   /** `initializeRequest` took it, and `lock` has not been called since: the same request may lock its key once. */
   lockable: boolean
   /** A stage is running. */
@@ -21,11 +23,14 @@ export interface Hold {
   hasEnded: boolean
   /** When this process last heard of it: monotonic milliseconds. */
   heardAt: number
+  /** When its lease was last set, as far as this process knows. */
+  leasedAt: number
 }
 
 /** What renews leases and gives them back: outside of any transaction, on a connection of the pool. */
 export interface HoldsStore {
-  renew(holds: readonly Hold[], leaseMs: number): Promise<void>
+  /** @returns where the rows of these keys are now */
+  renew(holds: readonly Hold[], leaseMs: number): Promise<ReadonlyMap<string, string>>
   release(hold: Hold): Promise<void>
 }
 
@@ -78,9 +83,10 @@ export class Holds {
     return hold?.hasEnded === true ? hold.owner : undefined
   }
 
-  take(key: string, owner: string, attempt: number, lockable: boolean): Hold {
-    const heardAt = systemRuntime.now()
-    const hold = { key, owner, attempt, lockable, hasEnded: false, isBusy: false, heardAt }
+  take(taken: Pick<Hold, 'key' | 'owner' | 'attempt' | 'place' | 'lockable'>): Hold {
+    const { key } = taken
+    const now = systemRuntime.now()
+    const hold = { ...taken, hasEnded: false, isBusy: false, heardAt: now, leasedAt: now }
     this.#byKey.set(key, hold)
     const held = requests.getStore()
     if (held !== undefined) {
@@ -95,6 +101,12 @@ export class Holds {
   forget(key: string): void {
     this.#byKey.delete(key)
     requests.getStore()?.get(this)?.delete(key)
+  }
+
+  /** A stage has set its lease anew, and moved its row. */
+  moved(hold: Hold, place: string): void {
+    hold.place = place
+    hold.leasedAt = systemRuntime.now()
   }
 
   /** The attempt is over. */
@@ -112,6 +124,16 @@ export class Holds {
     this.#store.release(hold).catch(() => undefined)
   }
 
+  async #renew(live: readonly Hold[]): Promise<void> {
+    const places = await this.#store
+      .renew(live, this.#times.leaseMs)
+      .catch(() => new Map<string, string>())
+    for (const hold of live) {
+      const place = places.get(hold.key)
+      if (place !== undefined) this.moved(hold, place)
+    }
+  }
+
   #next(): () => void {
     return systemRuntime.timer(this.#times.leaseMs / 3, () => void this.#beat(), true)
   }
@@ -121,11 +143,14 @@ export class Holds {
     const now = systemRuntime.now()
     const live: Hold[] = []
     for (const hold of this.#byKey.values()) {
-      if (now - hold.heardAt < idleMs && !hold.hasEnded) live.push(hold)
+      if (now - hold.heardAt < idleMs && !hold.hasEnded) {
+        // Not the young: whoever is about to work on a row at SERIALIZABLE fails when it changes.
+        if (now - hold.leasedAt > leaseMs / 3) live.push(hold)
+      }
       // It lapses by itself; it stays known for as long as its lease may last.
       else if (now - hold.heardAt > idleMs + leaseMs) this.#byKey.delete(hold.key)
     }
-    if (live.length > 0) await this.#store.renew(live, leaseMs).catch(() => undefined)
+    if (live.length > 0) await this.#renew(live)
     this.#cancel = this.#byKey.size > 0 ? this.#next() : undefined
   }
 }

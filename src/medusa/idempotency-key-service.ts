@@ -4,7 +4,7 @@
  * Protocol: docs/internals/service.md
  */
 import { randomUUID } from 'node:crypto'
-import type { DataSource, DeepPartial, EntityManager } from 'typeorm'
+import type { DeepPartial, EntityManager } from 'typeorm'
 import { backoff, TRIES_MAX } from '../core/ask.ts'
 import { systemRuntime } from '../core/runtime.ts'
 import {
@@ -14,7 +14,7 @@ import {
   IdempotencyKeyNotFoundError,
   RecoveryPointError,
 } from './errors.ts'
-import { type Hold, Holds } from './holds.ts'
+import type { Hold, Holds } from './holds.ts'
 import type {
   CreateIdempotencyKeyInput,
   IdempotencyCallbackResult,
@@ -22,11 +22,17 @@ import type {
   IdempotencyKeyRepository,
   Selector,
 } from './idempotency-key.ts'
-import { KeyStore, type NewKey, type StoredKey } from './key-store.ts'
+import {
+  type Advanced,
+  type NewKey,
+  type PlacedKey,
+  type SeenKey,
+  type StoredKey,
+} from './key-store.ts'
 import { type IdempotencyKeyServiceOptions, type Settings, settingsOf } from './options.ts'
 import { findOf } from './selector.ts'
-import { tableOf } from './table.ts'
-import { isOpen, TransactionBaseService } from './transaction-base-service.ts'
+import { type Shared, sharedOf } from './shared.ts'
+import { isOpen, joinable, TransactionBaseService } from './transaction-base-service.ts'
 import { whenRolledBack } from './when-rolled-back.ts'
 
 /** What the container holds for the service. */
@@ -36,15 +42,14 @@ export interface InjectedDependencies {
 }
 
 const FINISHED = 'finished'
+const FIRST_ATTEMPT = 1
 const POINT_LENGTH_MAX = 100
 
-/** What all instances on one table share in this process. */
-interface Shared {
-  readonly store: KeyStore
-  readonly holds: Holds
+/** A stage whose work is done. */
+interface Staged extends Advanced {
+  /** What follows for this process, once the key is known. */
+  follow(stored: PlacedKey): void
 }
-
-const shared = new WeakMap<DataSource, Map<string, Shared>>()
 
 /** Idempotency keys, and the stages of their requests. */
 export class IdempotencyKeyService extends TransactionBaseService {
@@ -90,7 +95,9 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const manager = this.activeManager_
     const inserted = await store.insert(manager, asked, owner, this.#settings())
     if (inserted !== undefined) {
-      this.#hold(manager, asked.key, owner, inserted.attempt, true)
+      const { key } = asked
+      const { place } = inserted
+      this.#hold(manager, { key, owner, attempt: FIRST_ATTEMPT, place, lockable: true })
       return inserted.key
     }
     const found = await store.look(manager, asked)
@@ -183,7 +190,10 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const updated = await this.#unlocked(manager, idempotencyKey, hold, () =>
       store.update(manager, idempotencyKey, hold, update),
     )
-    if (hold !== undefined && updated.key.recovery_point === FINISHED) holds.end(hold)
+    if (hold !== undefined) {
+      hold.place = updated.place
+      if (updated.key.recovery_point === FINISHED) holds.end(hold)
+    }
     return updated.key
   }
 
@@ -203,18 +213,22 @@ export class IdempotencyKeyService extends TransactionBaseService {
     idempotencyKey: string,
     callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
   ): Promise<IdempotencyKey> {
-    const { holds } = this.#shared()
+    const { holds, queries } = this.#shared()
     const hold = holds.of(idempotencyKey)
     // A second call with this hold is another request of this process, or a stage inside a stage.
     if (hold?.isBusy === true) throw new IdempotencyKeyConflictError('in_progress', {})
     if (hold !== undefined) hold.isBusy = true
     const isGiven = isOpen(this.activeManager_)
+    const work = async (manager: EntityManager): Promise<Staged> => {
+      // A transaction of the route may be undone after this; one of our own is tried again here, or has failed.
+      if (isGiven && hold !== undefined) whenRolledBack(manager, () => holds.giveUp(hold))
+      return await this.#stage(manager, idempotencyKey, hold, callback)
+    }
     try {
-      return await this.atomicPhase_(async (manager) => {
-        // A transaction of the route may be undone after this; one of our own is tried again here, or has failed.
-        if (isGiven && hold !== undefined) whenRolledBack(manager, () => holds.giveUp(hold))
-        return await this.#stage(manager, idempotencyKey, hold, callback)
-      })
+      const staged = await this.atomicPhase_(joinable(work, queries.prepared))
+      const stored = await staged.stored()
+      staged.follow(stored)
+      return stored.key
     } catch (error) {
       // What was lost stays known as lost: the request still believes in the point it saw, and may call again.
       const held =
@@ -231,12 +245,16 @@ export class IdempotencyKeyService extends TransactionBaseService {
     idempotencyKey: string,
     hold: Hold | undefined,
     callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
-  ): Promise<IdempotencyKey> {
+  ): Promise<Staged> {
     const { store, holds } = this.#shared()
     const locked = await this.#unlocked(manager, idempotencyKey, hold, () =>
-      store.lockRow(manager, idempotencyKey),
+      store.lockRow(manager, idempotencyKey, hold?.place),
     )
-    if (locked.key.recovery_point === FINISHED) return locked.key
+    if (locked.key.recovery_point === FINISHED) {
+      const found = await store.look(manager, keyOnly(idempotencyKey))
+      if (found === undefined) throw new IdempotencyKeyNotFoundError('the idempotency key')
+      return { stored: () => Promise.resolve(found), follow: () => undefined }
+    }
     if (!this.#mayWork(locked, hold)) throw this.#conflict(locked, hold)
     const isOurs = hold !== undefined && !hold.hasEnded && isHeldBy(locked, hold)
     const result = await callback(manager)
@@ -244,18 +262,20 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const next = isOurs
       ? { owner: hold.owner, attempt: hold.attempt, leaseMs }
       : { owner: systemRuntime.nonce(), attempt: locked.attempt + 1, leaseMs }
-    const advanced = await store.advance(
-      manager,
-      { id: locked.key.id, attempt: locked.attempt },
-      next,
-      outcomeOf(result, locked.key.id),
-    )
+    const outcome = outcomeOf(result, locked.key.id)
     // The row has been locked since it was read: only the callback itself can have finished it.
-    if (advanced === undefined) throw this.#conflict(locked, hold)
-    if (advanced.key.recovery_point === FINISHED) {
-      if (hold !== undefined) holds.end(hold)
-    } else if (!isOurs) this.#hold(manager, idempotencyKey, next.owner, next.attempt, false)
-    return advanced.key
+    const fenced = (): Error => this.#conflict(locked, hold)
+    const { stored } = await store.advance(manager, locked, next, outcome, fenced)
+    const follow = ({ key: { recovery_point }, place }: PlacedKey): void => {
+      if (recovery_point === FINISHED) {
+        if (hold !== undefined) holds.end(hold)
+      } else if (isOurs) holds.moved(hold, place)
+      else {
+        const { owner, attempt } = next
+        this.#hold(manager, { key: idempotencyKey, owner, attempt, place, lockable: false })
+      }
+    }
+    return { stored, follow }
   }
 
   async #take(
@@ -272,7 +292,8 @@ export class IdempotencyKeyService extends TransactionBaseService {
       const ended = holds.endedOwner(key)
       return store.take(manager, key, seen, { owner, ended, leaseMs })
     })
-    if (taken.owner === owner) this.#hold(manager, key, owner, taken.attempt, lockable)
+    const { attempt, place } = taken
+    if (taken.owner === owner) this.#hold(manager, { key, owner, attempt, place, lockable })
     return taken
   }
 
@@ -282,12 +303,12 @@ export class IdempotencyKeyService extends TransactionBaseService {
    *
    * @param ask - gets the record as it was seen since, once it has been asked in vain
    */
-  async #unlocked(
+  async #unlocked<Found extends SeenKey>(
     manager: EntityManager,
     key: string,
     hold: Hold | undefined,
-    ask: (seen?: StoredKey) => Promise<StoredKey | undefined>,
-  ): Promise<StoredKey> {
+    ask: (seen?: StoredKey) => Promise<Found | undefined>,
+  ): Promise<Found | StoredKey> {
     const { store } = this.#shared()
     let seen: StoredKey | undefined
     for (let tries = 1; ; tries++) {
@@ -305,7 +326,7 @@ export class IdempotencyKeyService extends TransactionBaseService {
    * True for who holds a key, and for anybody where nobody does. Not for a request whose attempt somebody has come
    * after: what it saw is old, whoever holds the key now. A hold that is ahead of the record was undone.
    */
-  #mayWork(found: StoredKey, hold: Hold | undefined): boolean {
+  #mayWork(found: SeenKey, hold: Hold | undefined): boolean {
     if (hold !== undefined && hold.attempt < found.attempt) return false
     if (found.lapsed || (hold !== undefined && isHeldBy(found, hold))) return true
     const ended = this.#shared().holds.endedOwner(found.key.idempotency_key)
@@ -313,19 +334,13 @@ export class IdempotencyKeyService extends TransactionBaseService {
   }
 
   /** Held from now on; if the transaction is undone, given back, or somebody else's row again. */
-  #hold(
-    manager: EntityManager,
-    key: string,
-    owner: string,
-    attempt: number,
-    lockable: boolean,
-  ): void {
+  #hold(manager: EntityManager, taken: Parameters<Holds['take']>[0]): void {
     const { holds } = this.#shared()
-    const hold = holds.take(key, owner, attempt, lockable)
+    const hold = holds.take(taken)
     whenRolledBack(manager, () => holds.giveUp(hold))
   }
 
-  #conflict(found: StoredKey, hold: Hold | undefined): IdempotencyKeyConflictError {
+  #conflict(found: SeenKey, hold: Hold | undefined): IdempotencyKeyConflictError {
     const isLost = hold !== undefined && !isHeldBy(found, hold)
     return new IdempotencyKeyConflictError(isLost ? 'lease_lost' : 'in_progress', found.key)
   }
@@ -334,34 +349,16 @@ export class IdempotencyKeyService extends TransactionBaseService {
     return settingsOf((this.constructor as typeof IdempotencyKeyService).options)
   }
 
-  /** By data source and table: the service has many instances, and none outlives its request. */
   #shared(): Shared {
-    const { manager_: manager } = this
-    const dataSource = dataSourceOf(manager)
-    const table = tableOf(this.idempotencyKeyRepository_)
-    let tables = shared.get(dataSource)
-    if (tables === undefined) shared.set(dataSource, (tables = new Map<string, Shared>()))
-    let made = tables.get(table)
-    if (made === undefined) {
-      const store = new KeyStore(dataSource, table)
-      made = { store, holds: new Holds(store, this.#settings()) }
-      tables.set(table, made)
-    }
-    return made
+    return sharedOf(this.manager_, this.idempotencyKeyRepository_, this.#settings())
   }
-}
-
-function dataSourceOf(manager: EntityManager): DataSource {
-  // 1.x calls it dataSource, 0.3 connection.
-  const { dataSource } = manager as { dataSource?: DataSource }
-  return dataSource ?? (manager as unknown as { connection: DataSource }).connection
 }
 
 function keyOnly(key: string): NewKey {
   return { key, method: undefined, params: undefined, path: undefined }
 }
 
-function isHeldBy(found: StoredKey, hold: Hold): boolean {
+function isHeldBy(found: SeenKey, hold: Hold): boolean {
   return found.owner === hold.owner && found.attempt === hold.attempt
 }
 

@@ -4,9 +4,10 @@
  */
 import type { DataSource } from 'typeorm'
 import { ConfigError } from '../core/errors.ts'
-import { ADDED_COLUMNS, KEY_COLUMNS, keyTableMigration } from '../sql/key-table.ts'
+import { KEY_COLUMNS } from '../sql/key-table.ts'
+import { ADDED_COLUMNS, keyTableMigration } from '../sql/key-table-migration.ts'
 import { postgres } from '../sql/postgres.ts'
-import { rowsOf } from '../sql/query-runner.ts'
+import { rowsOf } from '../sql/runner-queries.ts'
 import { text } from '../sql/rows.ts'
 import { supported } from '../sql/supported.ts'
 import { Translation } from '../sql/translate.ts'

@@ -18,6 +18,8 @@ export interface IdempotencyKeyServiceOptions {
    * what is stored, as the original did.
    */
   readonly mismatch?: 'refuse' | 'ignore'
+  /** Named prepared statements. True by default; turns itself off behind a pooler that cannot keep them. */
+  readonly prepare?: boolean
 }
 
 /** The same, checked and filled. */
@@ -26,6 +28,7 @@ export interface Settings {
   readonly idleMs: number
   readonly retentionMs: number
   readonly mismatch: 'refuse' | 'ignore'
+  readonly prepare: boolean
 }
 
 const settings = new WeakMap<IdempotencyKeyServiceOptions, Settings>()
@@ -52,6 +55,7 @@ export function settingsOf(options: IdempotencyKeyServiceOptions): Settings {
       max: 400 * 86_400_000,
     }),
     mismatch,
+    prepare: options.prepare ?? true,
   }
   settings.set(options, made)
   return made

@@ -7,6 +7,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EntityManager } from 'typeorm'
 import { backoff, TRIES_MAX } from '../core/ask.ts'
 import { systemRuntime } from '../core/runtime.ts'
+import { isOfPooler, type PreparedStatements } from '../sql/prepared.ts'
+import { joinedPhase } from './joined-phase.ts'
 
 /** TypeORM's names of isolation levels. */
 export type IsolationLevel =
@@ -16,6 +18,14 @@ export type IsolationLevel =
 type ErrorHandler<TResult, TError> = (error: TError) => Promise<TResult | void>
 
 const phases = new AsyncLocalStorage<ReadonlyMap<TransactionBaseService, EntityManager>>()
+
+const joinables = new WeakMap<object, PreparedStatements>()
+
+/** Marks work of Pawl's own, whose first statement BEGIN may travel with, and COMMIT with its last. */
+export function joinable<Work extends object>(work: Work, prepared: PreparedStatements): Work {
+  joinables.set(work, prepared)
+  return work
+}
 
 /** A service whose work happens in transactions. */
 export abstract class TransactionBaseService {
@@ -117,12 +127,15 @@ export abstract class TransactionBaseService {
     work: (transactionManager: EntityManager) => Promise<TResult>,
   ): Promise<TResult> {
     const phase = (opened: EntityManager): Promise<TResult> => this.#inPhase(opened, work)
+    const prepared = joinables.get(work)
     for (let tries = 1; ; tries++) {
       try {
+        if (prepared !== undefined) return await joinedPhase(manager, isolation, prepared, phase)
         if (isolation === undefined) return await manager.transaction(phase)
         return await manager.transaction(isolation, phase)
       } catch (error) {
-        if (tries >= TRIES_MAX || !this.#mayRetry(error)) throw error
+        const mayRetry = this.#mayRetry(error) || (prepared !== undefined && isOfPooler(error))
+        if (tries >= TRIES_MAX || !mayRetry) throw error
         await backoff(systemRuntime, tries)
       }
     }

@@ -2,15 +2,16 @@
 import { randomBytes } from 'node:crypto'
 
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+const TIME_DIGITS = 10
+const RANDOM_DIGITS = 16
 
 /** A fresh id: `ikey_01J…`. */
 export function keyId(): string {
-  let value = BigInt(Date.now())
-  for (const byte of randomBytes(10)) value = (value << 8n) | BigInt(byte)
-  let digits = ''
-  for (let at = 0; at < 26; at++) {
-    digits = `${DIGITS[Number(value & 31n)] ?? ''}${digits}`
-    value >>= 5n
+  let time = ''
+  for (let rest = Date.now(); time.length < TIME_DIGITS; rest = Math.floor(rest / 32)) {
+    time = DIGITS.charAt(rest % 32) + time
   }
-  return `ikey_${digits}`
+  let random = ''
+  for (const byte of randomBytes(RANDOM_DIGITS)) random += DIGITS.charAt(byte % 32)
+  return `ikey_${time}${random}`
 }

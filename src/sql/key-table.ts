@@ -33,37 +33,70 @@ const CASTS: Readonly<Partial<Record<KeyColumn, string>>> = {
 
 const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
 
-/** What every statement returns: the entity, and what is known of its lease. */
-const RECORD = `
-  ${KEY_COLUMNS.map((column) => `k.${column}`).join(', ')},
-  k.owner, k.attempt, k.revision,
-  ${LAPSED} as lapsed`
+/** Each column that is returned costs the server and the driver a little, so each statement returns what is new. */
+interface Returned {
+  /** What is known of its lease. */
+  readonly seen: string
+  /** The entity. */
+  readonly entity: string
+  /** Both. */
+  readonly record: string
+}
+
+/** @param place - where a row is. CockroachDB's rows have no place */
+function returned(place: string): Returned {
+  const lease = `k.owner, k.attempt, k.revision, ${LAPSED} as lapsed, ${place} as place`
+  const columns = KEY_COLUMNS.map((column) => `k.${column}`).join(', ')
+  return {
+    seen: `k.id, k.recovery_point, ${lease}`,
+    entity: `${columns}, ${place} as place`,
+    record: `${columns}, ${lease}`,
+  }
+}
 
 const LEASE = `clock_timestamp() + $1::float8 * interval '1 millisecond'`
 
 /** The texts for one table. */
 export interface KeyTable {
   readonly insert: string
+  readonly insertAll: string
   readonly look: string
   readonly take: string
   readonly lockRow: string
+  readonly lockPlace: string
   readonly advance: string
+  readonly advancePlace: string
+  readonly advanceLast: string
   readonly renew: string
   readonly release: string
   /** Sets some columns of the entity; the values follow the statement's own. */
   update(columns: readonly KeyColumn[]): string
 }
 
-/** @param table - the quoted name */
-export function keyTable(table: string): KeyTable {
-  return { ...claiming(table), ...working(table), ...keeping(table) }
+/**
+ * @param table - the quoted name
+ * @param hasPlaces - true: PostgreSQL; false: CockroachDB
+ */
+export function keyTable(table: string, hasPlaces: boolean): KeyTable {
+  const place = hasPlaces ? 'k.ctid' : `''`
+  const columns = returned(place)
+  return {
+    ...claiming(table, columns),
+    ...locking(table, columns),
+    ...advancing(table, columns),
+    ...keeping(table, place),
+    ...updating(table, columns),
+  }
 }
 
-function claiming(table: string): Pick<KeyTable, 'insert' | 'look' | 'take'> {
+function claiming(
+  table: string,
+  { entity, record }: Returned,
+): Pick<KeyTable, 'insert' | 'insertAll' | 'look' | 'take'> {
   return {
     /** in   1 lease ms · 2 id · 3 key · 4 method · 5 params json · 6 path · 7 owner, or null: held by nobody
      *       8 retention ms
-     *  out  the record; no row: the key is there. No error, which would abort the caller's transaction
+     *  out  the entity; no row: the key is there. No error, which would abort the caller's transaction
      *  plan unique index of the key */
     insert: `
       insert into ${table} as k (
@@ -74,13 +107,33 @@ function claiming(table: string): Pick<KeyTable, 'insert' | 'look' | 'take'> {
         case when $7::text is not null then ${LEASE} end,
         clock_timestamp() + $8::float8 * interval '1 millisecond')
           on conflict (idempotency_key) do nothing
-      returning ${RECORD}`,
+      returning ${entity}`,
+
+    /** in   1 json array of what insert is given · 2 lock timeout
+     *  out  as insert. In the order of the keys, or two of these could wait for each other
+     *  plan unique index of the key. A route that has inserted a key and not committed makes all others of the array
+     *       wait: until the lock timeout, which is set when the array is read and undone with the statement */
+    insertAll: `
+      insert into ${table} as k (
+        id, idempotency_key, request_method, request_params, request_path, recovery_point, state, owner,
+        locked_at, locked_until, expires_at)
+      select a.id, a.key, a.method, a.params::text::jsonb, a.path, 'started', 'running', a.owner,
+             case when a.owner is not null then clock_timestamp() end,
+             case when a.owner is not null then clock_timestamp() + a.lease_ms * interval '1 millisecond' end,
+             clock_timestamp() + a.retention_ms * interval '1 millisecond'
+        from (select set_config('lock_timeout', $2::text, true)) as limited,
+             json_to_recordset($1::text::json) as a(
+               id text, key text, method text, params text, path text, owner text,
+               lease_ms float8, retention_ms float8)
+       order by a.key
+          on conflict (idempotency_key) do nothing
+      returning ${entity}`,
 
     /** in   1 key · 2 method · 3 path · 4 params json
      *  out  the record; \`other\` where it was made by another request. What neither has said is not compared
      *  plan unique index of the key */
     look: `
-      select ${RECORD},
+      select ${record},
              coalesce(k.request_method <> $2::text, false) or coalesce(k.request_path <> $3::text, false)
                or coalesce(k.request_params <> $4::text::jsonb, false) as other
         from ${table} k
@@ -102,38 +155,76 @@ function claiming(table: string): Pick<KeyTable, 'insert' | 'look' | 'take'> {
          set owner = $5, attempt = k.attempt + 1, locked_at = clock_timestamp(), locked_until = ${LEASE}
         from lapsed
        where k.id = lapsed.id
-      returning ${RECORD}`,
+      returning ${record}`,
   }
 }
 
-function working(table: string): Pick<KeyTable, 'lockRow' | 'advance' | 'update'> {
+function locking(table: string, { seen }: Returned): Pick<KeyTable, 'lockRow' | 'lockPlace'> {
   return {
     /** in   1 key
-     *  out  the record, locked until the transaction ends; no row: there is none, or another stage holds it
+     *  out  its lease, locked until the transaction ends; no row: there is none, or another stage holds it
      *  plan unique index of the key */
     lockRow: `
-      select ${RECORD}
+      select ${seen}
         from ${table} k
        where k.idempotency_key = $1
          for update skip locked`,
 
-    /** in   1 lease ms · 2 id · 3 attempt seen · 4 owner · 5 attempt · 6 next point · 7 status · 8 body json
-     *       9 whether it is finished
-     *  out  the record as stored; no row: fenced
-     *  plan primary key; no indexed column changes. The row has been locked since lockRow */
-    advance: `
+    /** in   1 key · 2 where it was seen last
+     *  out  as lockRow; no row: it is elsewhere by now, too
+     *  plan by place. A scan of an index at SERIALIZABLE reads a whole page of it, and whoever inserts into that page
+     *       is then in conflict: https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE */
+    lockPlace: `
+      select ${seen}
+        from ${table} k
+       where k.ctid = $2::tid and k.idempotency_key = $1
+         for update skip locked`,
+  }
+}
+
+function advancing(
+  table: string,
+  { entity }: Returned,
+): Pick<KeyTable, 'advance' | 'advancePlace' | 'advanceLast'> {
+  const advance = (attempt: string): string => `
       update ${table} k
          set recovery_point = $6,
              state = case when $9::boolean then 'finished' else 'running' end,
              response_code = case when $9::boolean then $7::int else k.response_code end,
              response_body = case when $9::boolean then $8::text::jsonb else k.response_body end,
              owner = case when $9::boolean then null else $4::text end,
-             attempt = $5::int, revision = k.revision + 1,
+             attempt = ${attempt}, revision = k.revision + 1,
              locked_at = case when $9::boolean then null else coalesce(k.locked_at, clock_timestamp()) end,
-             locked_until = case when $9::boolean then null else ${LEASE} end
-       where k.id = $2 and k.attempt = $3 and k.recovery_point <> 'finished'
-      returning ${RECORD}`,
+             locked_until = case when $9::boolean then null else ${LEASE} end`
+  const asSeen = `k.attempt = $3::int and k.recovery_point <> 'finished'`
+  return {
+    /** in   1 lease ms · 2 id · 3 attempt seen · 4 owner · 5 attempt · 6 next point · 7 status · 8 body json
+     *       9 whether it is finished
+     *  out  the entity as stored; no row: fenced
+     *  plan primary key; no indexed column changes. The row has been locked since lockRow */
+    advance: `${advance('$5::int')}
+       where k.id = $2 and ${asSeen}
+      returning ${entity}`,
 
+    /** in   as advance · 10 where it was locked
+     *  out  as advance; no row: it is elsewhere by now, too
+     *  plan by place, as lockPlace */
+    advancePlace: `${advance('$5::int')}
+       where k.ctid = $10::tid and k.id = $2 and ${asSeen}
+      returning ${entity}`,
+
+    /** in   as advance
+     *  out  as advance, or division_by_zero: fenced. It must raise, since COMMIT is on its way behind it: by a division
+     *       that the planner cannot make beforehand
+     *  plan as advance */
+    advanceLast: `${advance(`case when ${asSeen} then $5::int else 1 / (k.attempt - k.attempt) end`)}
+       where k.id = $2
+      returning ${entity}`,
+  }
+}
+
+function updating(table: string, { record }: Returned): Pick<KeyTable, 'update'> {
+  return {
     /** in   1 key · 2 owner · 3 attempt, of the hold if there is one · then the values
      *  out  the record; no row: there is none, it is finished, or another holds it
      *  plan unique index of the key */
@@ -152,14 +243,14 @@ function working(table: string): Pick<KeyTable, 'lockRow' | 'advance' | 'update'
              ${finishing(columns)}
         from ours
        where k.id = ours.id
-      returning ${RECORD}`,
+      returning ${record}`,
   }
 }
 
-function keeping(table: string): Pick<KeyTable, 'renew' | 'release'> {
+function keeping(table: string, place: string): Pick<KeyTable, 'renew' | 'release'> {
   return {
     /** in   1 lease ms · 2 json array of holds
-     *  out  nothing of interest: who lost a lease learns it at the next stage
+     *  out  where they are now: who lost a lease learns it at the next stage
      *  plan unique index of the key. Rows that a stage holds are skipped: they are alive */
     renew: `
       with asked as materialized (
@@ -174,7 +265,8 @@ function keeping(table: string): Pick<KeyTable, 'renew' | 'release'> {
       update ${table} k
          set locked_until = ${LEASE}
         from ours
-       where k.id = ours.id`,
+       where k.id = ours.id
+      returning k.idempotency_key as key, ${place} as place`,
 
     /** in   1 key · 2 owner · 3 attempt
      *  out  nothing of interest. It waits for the stage whose transaction is being rolled back
@@ -200,61 +292,4 @@ function finishing(columns: readonly KeyColumn[]): string {
            owner = case when ${done} then null else k.owner end,
            ${locked ? '' : `locked_at = case when ${done} then null else k.locked_at end,`}
            locked_until = case when ${done} then null else k.locked_until end`
-}
-
-/** What is added to the table of Medusa v1, each with a default or NULL: no rewrite, and the old code goes on. */
-const ADDED: readonly (readonly [column: string, definition: string])[] = [
-  ['scope', `text not null default ''`],
-  ['operation', `text not null default ''`],
-  ['state', `text not null default 'running'`],
-  ['fingerprint', `text not null default ''`],
-  ['owner', 'text'],
-  ['attempt', 'int not null default 1'],
-  ['revision', 'int not null default 0'],
-  ['stages', `json not null default '{}'`],
-  ['response_headers', 'json'],
-  ['locked_until', 'timestamptz'],
-  ['expires_at', 'timestamptz'],
-  ['version', 'text'],
-]
-
-/** The statements that make, adopt and give back such a table. */
-export interface KeyTableMigration {
-  readonly create: readonly string[]
-  readonly adopt: readonly string[]
-  readonly revert: readonly string[]
-}
-
-/** The columns that Pawl needs beside the entity's. */
-export const ADDED_COLUMNS: readonly string[] = ADDED.map(([column]) => column)
-
-/** @param table - the quoted name */
-export function keyTableMigration(table: string): KeyTableMigration {
-  return {
-    create: [
-      `create table if not exists ${table} (
-         id               varchar     not null primary key,
-         idempotency_key  varchar     not null unique,
-         created_at       timestamptz not null default now(),
-         locked_at        timestamptz,
-         request_method   varchar,
-         request_params   jsonb,
-         request_path     varchar,
-         response_code    int,
-         response_body    jsonb,
-         recovery_point   varchar     not null default 'started'
-       ) with (fillfactor = 70, vacuum_truncate = false)`,
-      // Born a megabyte large (ADR 0016). A table of few pages is read as a whole, and a route that opens its stage
-      // SERIALIZABLE then conflicts with every other request.
-      `insert into ${table} (id, idempotency_key, request_path)
-       select 'ikey_seed_' || n, 'seed_' || n, repeat('x', 300) from generate_series(1, 2600) n`,
-      `delete from ${table} where id like 'ikey_seed_%'`,
-    ],
-    adopt: [
-      `alter table ${table} ${ADDED.map((added) => `add column if not exists ${added.join(' ')}`).join(', ')}`,
-    ],
-    revert: [
-      `alter table ${table} ${ADDED.map(([column]) => `drop column if exists ${column}`).join(', ')}`,
-    ],
-  }
 }

@@ -4,8 +4,8 @@
  * clients (PgBouncer in transaction mode) they may not be there: the first such answer turns them off.
  */
 import { createHash } from 'node:crypto'
-import { sendClosing, speaksProtocol } from './closing-query.ts'
-import type { Statement } from './database.ts'
+import type { Rows, Statement } from './database.ts'
+import { type Answer, type ProtocolClient, sendMessage, speaksProtocol } from './message.ts'
 import { transactionOver, type WireConnection } from './wire-transaction.ts'
 
 /** What a driver is given. */
@@ -26,9 +26,17 @@ export interface WireQueries {
   query(query: WireQuery): Promise<WireResult>
 }
 
+const COMMIT: Statement = { text: 'commit', values: [] }
+
 // invalid_sql_statement_name and duplicate_prepared_statement: the doing of a pooler. Nothing was executed.
 const NOT_THERE = '26000'
 const THERE_ALREADY = '42P05'
+
+/** True where a pooler has mixed up prepared statements: nothing was executed, and the next try is without them. */
+export function isOfPooler(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === NOT_THERE || code === THERE_ALREADY
+}
 
 /** Names statements after their text, so that one name never means two. */
 export class PreparedStatements {
@@ -39,31 +47,50 @@ export class PreparedStatements {
     this.#on = on
   }
 
-  /** Sends a statement; without values (BEGIN, migrations) it is not worth a name. */
+  /** Sends a statement; without values (migrations, BEGIN where it travels alone) it is not worth a name. */
   send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
     const query = { text, values: [...values] }
     if (!this.#on || values.length === 0) return on.query(query)
-    return on.query({ ...query, name: this.#nameOf(text) }).catch(this.#failed)
+    return on.query({ ...query, name: this.#nameOf(text) }).catch((error: unknown) => {
+      this.#failed(error)
+      throw error
+    })
+  }
+
+  /** The rows of one statement. */
+  async rows(
+    client: ProtocolClient & WireQueries & { readonly pipeline?: boolean },
+    statement: Statement,
+  ): Promise<Rows> {
+    if (client.pipeline === true) return (await this.send(client, statement)).rows as Rows
+    const [answer] = await this.sendTogether(client, [statement])
+    return answer?.rows ?? []
+  }
+
+  /** Sends statements in one message. */
+  sendTogether(
+    client: ProtocolClient,
+    statements: readonly Statement[],
+  ): Promise<readonly Answer[]> {
+    const named = statements.map(({ text, values }) => {
+      return { text, values, name: this.#on ? this.#nameOf(text) : '' }
+    })
+    return sendMessage(client, named, this.#failed)
   }
 
   /** The verbs of a transaction on a client. Pipelined, a statement and COMMIT travel together anyway. */
   verbsOf(client: WireQueries, pipelined: boolean): Omit<WireConnection, 'done'> {
     const verbs = transactionOver((statement) => this.send(client, statement))
-    return { ...verbs, sendClosing: pipelined ? undefined : this.#closingOf(client) }
-  }
-
-  #closingOf(client: object): WireConnection['sendClosing'] {
-    if (!speaksProtocol(client)) return undefined
-    return ({ text, values }) => {
-      const name = this.#on ? this.#nameOf(text) : ''
-      return sendClosing(client, { text, values, name }).catch(this.#failed)
+    if (pipelined || !speaksProtocol(client)) return verbs
+    const sendClosing = async (last: Statement): Promise<Pick<Answer, 'command'>> => {
+      const [, commit] = await this.sendTogether(client, [last, COMMIT])
+      return commit ?? { command: '' }
     }
+    return { ...verbs, sendClosing }
   }
 
-  readonly #failed = (error: unknown): never => {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === NOT_THERE || code === THERE_ALREADY) this.#on = false
-    throw error
+  readonly #failed = (error: unknown): void => {
+    if (isOfPooler(error)) this.#on = false
   }
 
   #nameOf(text: string): string {

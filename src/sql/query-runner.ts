@@ -3,24 +3,18 @@
  * how COMMIT was answered (TypeORM's query runner).
  */
 import { TransactionEndedError } from '../core/errors.ts'
-import type { Closing, Rows } from './database.ts'
-import { connected, wireTransaction } from './wire-transaction.ts'
+import { type Closing, RolledBackError, type Statement } from './database.ts'
+import { JoinedTransaction } from './joined-transaction.ts'
+import { clientOf, type RunnerLike, type RunnerQueries } from './runner-queries.ts'
+import { connected, type WireConnection, wireTransaction } from './wire-transaction.ts'
 
 /** One connection, out of its pool. */
-export interface QueryRunnerLike<Isolation extends string> {
-  connect(): Promise<unknown>
+export interface QueryRunnerLike<Isolation extends string> extends RunnerLike {
   startTransaction(isolation: Isolation): Promise<void>
-  query(text: string, values?: unknown[]): Promise<unknown>
   commitTransaction(): Promise<void>
   rollbackTransaction(): Promise<void>
   release(): Promise<void>
   readonly isTransactionActive: boolean
-}
-
-/** What TypeORM's `query` answers: of an UPDATE rows and their number, of everything else rows. */
-export function rowsOf(answer: unknown): Rows {
-  const [rows, count] = answer as readonly unknown[]
-  return (typeof count === 'number' ? rows : answer) as Rows
 }
 
 /** What the library itself sends behind the work. */
@@ -33,28 +27,23 @@ const ENDS = /^(?:commit|rollback)/i
  */
 export async function runnerTransaction<Isolation extends string, R>(
   runner: QueryRunnerLike<Isolation>,
-  isolation: Isolation,
+  { isolation, queries }: { readonly isolation: Isolation; readonly queries: RunnerQueries },
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
-  await connected(runner.connect())
+  const client = await connected(clientOf(runner))
+  const joined =
+    client === undefined || client.pipeline === true
+      ? undefined
+      : new JoinedTransaction(runner, client, queries.prepared)
+  const verbs =
+    joined === undefined ? verbsOf(runner, isolation) : joinedVerbs(runner, isolation, joined)
   const query = runner.query.bind(runner)
   let isOver = false
-  let isKnownWhole = false
   // Work may leave something running behind it, whose statements would commit with somebody else's.
   runner.query = (text, ...rest) =>
     isOver && !ENDS.test(text) ? Promise.reject(new TransactionEndedError()) : query(text, ...rest)
   const connection = {
-    begin: () => runner.startTransaction(isolation),
-    send: async ({ text, values }: { text: string; values: readonly unknown[] }) => {
-      await query(text, [...values])
-      isKnownWhole = true
-    },
-    commit: async () => {
-      // A failed transaction refuses any statement, and would answer COMMIT with ROLLBACK.
-      if (!isKnownWhole) await query('select 1')
-      await runner.commitTransaction()
-      return { command: 'COMMIT' }
-    },
+    ...verbs,
     rollback: () => runner.rollbackTransaction(),
     done: () => void givenBack(runner),
   }
@@ -65,6 +54,59 @@ export async function runnerTransaction<Isolation extends string, R>(
       isOver = true
     }
   })
+}
+
+type Verbs = Omit<WireConnection, 'rollback' | 'done'>
+
+/** BEGIN in one message with its level, COMMIT in one with the fence. */
+function joinedVerbs<Isolation extends string>(
+  runner: QueryRunnerLike<Isolation>,
+  isolation: Isolation,
+  joined: JoinedTransaction,
+): Verbs {
+  const commit = async (): Promise<{ command: string }> => {
+    try {
+      await runner.commitTransaction()
+      return { command: 'COMMIT' }
+    } catch (error) {
+      if (error instanceof RolledBackError) return { command: 'ROLLBACK' }
+      throw error
+    }
+  }
+  return {
+    begin: async () => {
+      await runner.startTransaction(isolation)
+      await joined.begin()
+    },
+    send: (statement) => joined.send(statement),
+    commit,
+    sendClosing: (last) => {
+      void joined.sendLast(last)
+      return commit()
+    },
+  }
+}
+
+/** One by one. */
+function verbsOf<Isolation extends string>(
+  runner: QueryRunnerLike<Isolation>,
+  isolation: Isolation,
+): Verbs {
+  const query = runner.query.bind(runner)
+  let isKnownWhole = false
+  return {
+    begin: () => runner.startTransaction(isolation),
+    send: async ({ text, values }: Statement) => {
+      await query(text, [...values])
+      isKnownWhole = true
+    },
+    commit: async () => {
+      // A failed transaction refuses any statement, and would answer COMMIT with ROLLBACK.
+      if (!isKnownWhole) await query('select 1')
+      await runner.commitTransaction()
+      return { command: 'COMMIT' }
+    },
+  }
 }
 
 /** Never with a transaction open: the next one on this connection would be inside of it. */

@@ -19,6 +19,7 @@ export const TYPEORMS: readonly (readonly [name: string, lib: typeof typeorm])[]
 export interface Host {
   readonly dataSource: typeorm.DataSource
   readonly table: string
+  readonly repository: typeorm.Repository<IdempotencyKey>
   /** A fresh instance, as a container makes one for each request. */
   service(options?: IdempotencyKeyServiceOptions): IdempotencyKeyService
   sql<Row = Record<string, unknown>>(text: string, values?: unknown[]): Promise<Row[]>
@@ -68,6 +69,7 @@ export async function openHost(lib: typeof typeorm = typeorm, poolSize = 10): Pr
   return {
     dataSource,
     table,
+    repository: dataSource.getRepository(entity),
     sql,
     service: (options = {}) => {
       class Service extends IdempotencyKeyService {

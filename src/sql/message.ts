@@ -1,0 +1,206 @@
+/**
+ * Several statements in one message to a node-postgres client that does not pipeline: one round trip, and one wake-up
+ * of the server process and of this one. When one raises, the server skips those behind it up to Sync: a COMMIT
+ * behind a fence too. Clients take queries that write themselves (`submit`), as pg-cursor does:
+ * https://node-postgres.com/apis/cursor
+ */
+import type { Rows, Statement } from './database.ts'
+
+/** One column of an answer. */
+interface Field {
+  readonly name: string
+  readonly dataTypeID: number
+}
+
+/** The messages of the extended protocol, on the `connection` of a client. */
+interface Protocol {
+  readonly stream: { cork(): void; uncork(): void }
+  readonly parsedStatements: Record<string, string | undefined>
+  on(event: 'parseComplete', listener: () => void): unknown
+  off(event: 'parseComplete', listener: () => void): unknown
+  parse(message: { text: string; name: string }): void
+  bind(message: {
+    statement: string
+    values: readonly unknown[]
+    valueMapper: (value: unknown) => unknown
+  }): void
+  describe(message: { type: 'P'; name: string }): void
+  execute(message: object): void
+  sync(): void
+}
+
+/** A client that takes queries which write themselves. */
+export interface ProtocolClient {
+  query(query: Message): unknown
+  getTypeParser(type: number, format: 'text'): (value: string) => unknown
+}
+
+/** A statement, and the name under which it is prepared; empty: it is not. */
+export interface NamedStatement extends Statement {
+  readonly name: string
+}
+
+/** What one statement was answered with. */
+export interface Answer {
+  readonly command: string
+  readonly rows: Rows
+}
+
+/** True for node-postgres; false for what only looks like it (pg-native, test doubles). */
+export function speaksProtocol(client: object): client is ProtocolClient {
+  if (!('connection' in client && 'getTypeParser' in client)) return false
+  const { connection } = client
+  return (
+    typeof connection === 'object' &&
+    connection !== null &&
+    ['parse', 'bind', 'describe', 'execute', 'sync', 'on', 'off'].every(
+      (name) => typeof (connection as Record<string, unknown>)[name] === 'function',
+    )
+  )
+}
+
+/**
+ * Sends statements together. The answers in their order, or the error that the server raised first.
+ *
+ * @param failed - is told of that error
+ */
+export function sendMessage(
+  client: ProtocolClient,
+  statements: readonly NamedStatement[],
+  failed: (error: unknown) => void,
+): Promise<readonly Answer[]> {
+  return new Promise((resolve, reject) => {
+    const parserOf = (type: number) => client.getTypeParser(type, 'text')
+    client.query(
+      new Message(statements, parserOf, (error, answers) => {
+        if (error === null) resolve(answers)
+        else {
+          failed(error)
+          reject(error)
+        }
+      }),
+    )
+  })
+}
+
+type Parse = (value: string) => unknown
+
+interface Column {
+  readonly name: string
+  readonly parse: Parse
+}
+
+/** The columns of the prepared statements of a connection, by name: a plan whose columns change is refused. */
+const described = new WeakMap<Protocol, Map<string, readonly Column[]>>()
+
+/** What a client calls on its active query. */
+class Message {
+  readonly #statements: readonly NamedStatement[]
+  readonly #parserOf: (type: number) => Parse
+  /** Replaced by a client that has a `query_timeout`. */
+  callback: (error: Error | null, answers: readonly Answer[]) => void
+  readonly #answers: Answer[] = []
+  #described = new Map<string, readonly Column[]>()
+  #columns: readonly Column[] | undefined
+  #rows: Record<string, unknown>[] = []
+  #stopListening = (): void => undefined
+
+  constructor(
+    statements: readonly NamedStatement[],
+    parserOf: (type: number) => Parse,
+    callback: Message['callback'],
+  ) {
+    this.#statements = statements
+    this.#parserOf = parserOf
+    this.callback = callback
+  }
+
+  submit(connection: Protocol): null {
+    const { stream, parsedStatements } = connection
+    const isNew = ({ name }: NamedStatement): boolean =>
+      name === '' || parsedStatements[name] === undefined
+    this.#rememberParsed(connection, this.#statements.filter(isNew))
+    this.#described = described.get(connection) ?? this.#described
+    described.set(connection, this.#described)
+    stream.cork()
+    try {
+      for (const statement of this.#statements) {
+        const { text, name, values } = statement
+        if (isNew(statement)) connection.parse({ text, name })
+        connection.bind({ statement: name, values, valueMapper: wireValue })
+        // Only what has values answers with rows: BEGIN and COMMIT do not.
+        if (values.length > 0 && (isNew(statement) || !this.#described.has(name))) {
+          connection.describe({ type: 'P', name: '' })
+        }
+        connection.execute({})
+      }
+      connection.sync()
+    } finally {
+      stream.uncork()
+    }
+    return null
+  }
+
+  /** The client remembers one name a query, at the first statement that is parsed; here there are several. */
+  #rememberParsed(connection: Protocol, parsing: readonly NamedStatement[]): void {
+    const names = parsing[Symbol.iterator]()
+    const parsed = (): void => {
+      const { value } = names.next()
+      if (value !== undefined && value.name !== '') {
+        connection.parsedStatements[value.name] = value.text
+      }
+    }
+    connection.on('parseComplete', parsed)
+    this.#stopListening = () => void connection.off('parseComplete', parsed)
+  }
+
+  handleRowDescription({ fields }: { readonly fields: readonly Field[] }): void {
+    this.#columns = fields.map(({ name, dataTypeID }) => ({
+      name,
+      parse: this.#parserOf(dataTypeID),
+    }))
+    const { name } = this.#current()
+    if (name !== '') this.#described.set(name, this.#columns)
+  }
+
+  handleDataRow({ fields }: { readonly fields: readonly (string | null)[] }): void {
+    const columns = this.#columns ?? this.#described.get(this.#current().name) ?? []
+    const row: Record<string, unknown> = {}
+    for (let at = 0; at < columns.length; at++) {
+      const { name, parse } = columns[at] as Column
+      const value = fields[at] ?? null
+      row[name] = value === null ? null : parse(value)
+    }
+    this.#rows.push(row)
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#answers.push({ command: text, rows: this.#rows })
+    this.#rows = []
+    this.#columns = undefined
+  }
+
+  /** The statement that is being answered. */
+  #current(): NamedStatement {
+    return this.#statements[this.#answers.length] as NamedStatement
+  }
+
+  handleReadyForQuery(): void {
+    this.#stopListening()
+    this.callback(null, this.#answers)
+  }
+
+  handleError(error: Error): void {
+    this.#stopListening()
+    this.callback(error, [])
+  }
+
+  handlePortalSuspended(): void {}
+  handleEmptyQuery(): void {}
+}
+
+/** Text and bytes as they are, numbers as text: all that Pawl's own statements are given. */
+function wireValue(value: unknown): unknown {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return value instanceof Uint8Array && !Buffer.isBuffer(value) ? Buffer.from(value) : value
+}
