@@ -8,14 +8,15 @@ import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { pgStore } from 'pawl/pg'
 import { startPostgres } from '../test/support/postgres.ts'
+import { type Adoption, measureAdoption } from './adoption.ts'
 import { tableOf } from './report.ts'
-import { installOriginal, openServices } from './services.ts'
+import { installOriginal, openServices, openShared } from './services.ts'
 import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
 import { engineWays, httpWays } from './workloads.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --only NAMES   of engine, http and medusa, those named, with commas between; all by default
+  --only NAMES   of engine, http, medusa and adoption, those named, with commas between; all by default
   --quick        short slices: about a minute, wider spread
   --check        exit 1 when a figure is under its floor (below)
   --json FILE    write machine, settings and every sample to FILE
@@ -26,10 +27,11 @@ the median of the rounds, with their lowest and highest.
 
   engine, http   the handler with Pawl ÷ the handler alone. Floor over HTTP: 0.6
   medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
-                 Installs the published service into bench/original, about 200 MB
+  adoption       a table of a million keys is adopted while the published service works on it
+                 Both install the published service into bench/original, about 200 MB
 `
 const POOL = 32
-const SUBJECTS = ['engine', 'http', 'medusa']
+const SUBJECTS = ['engine', 'http', 'medusa', 'adoption']
 /** The least that a figure may be, by the two ways it compares. */
 const FLOORS: readonly {
   readonly guarded: string
@@ -66,7 +68,7 @@ async function main(only: readonly string[]): Promise<void> {
   const slices = values.quick
     ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
     : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 }
-  if (only.includes('medusa')) installOriginal(say)
+  if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
   say('Starting PostgreSQL …')
   const server = await startPostgres()
   try {
@@ -78,9 +80,11 @@ async function main(only: readonly string[]): Promise<void> {
       ...(only.includes('http') ? await overHttp(server.url, slices) : []),
       ...(only.includes('medusa') ? await medusa(server.url, slices) : []),
     ]
-    say(tableOf(comparisons))
+    if (comparisons.length > 0) say(tableOf(comparisons))
+    const adoption = only.includes('adoption') ? await adopting(server.url) : undefined
     if (values.json !== undefined) {
-      writeFileSync(values.json, `${JSON.stringify({ machine, slices, comparisons }, null, 2)}\n`)
+      const found = { machine, slices, comparisons, adoption }
+      writeFileSync(values.json, `${JSON.stringify(found, null, 2)}\n`)
     }
     if (values.check) check(comparisons)
   } finally {
@@ -160,6 +164,18 @@ async function medusa(url: string, slices: Slices): Promise<Comparison[]> {
     await services.close()
   }
   return found
+}
+
+async function adopting(url: string): Promise<Adoption> {
+  const backends = await openShared((name) => database(url, name), POOL)
+  try {
+    const adoption = await measureAdoption(backends, say)
+    const lines = Object.entries(adoption).map(([name, value]) => `  ${name}: ${String(value)}`)
+    say(lines.join('\n'))
+    return adoption
+  } finally {
+    await backends.dataSource.destroy()
+  }
 }
 
 async function database(url: string, name: string): Promise<string> {

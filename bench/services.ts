@@ -16,7 +16,7 @@ const INSERT = 'insert into bench_ride (destination) values ($1)'
 const RIDES = 'create table bench_ride (id bigserial primary key, destination text not null)'
 
 /** What both services have, and all that a route uses. */
-interface Service {
+export interface Service {
   withTransaction(manager: EntityManager): Service
   initializeRequest(
     headerKey: string,
@@ -37,6 +37,15 @@ interface Backend {
   readonly dataSource: DataSource
   /** A fresh instance, as a container makes one for each request. */
   service(): Service
+}
+
+/** One back end on whose rows both services work. */
+export interface Backends {
+  readonly dataSource: DataSource
+  readonly ours: () => Service
+  readonly theirs: () => Service
+  readonly adopt: () => Promise<void>
+  readonly revert: () => Promise<void>
 }
 
 /** The modules of a Medusa v1 back end. */
@@ -76,19 +85,7 @@ export async function openServices(
   // After the original: the TypeORM that is loaded first keeps what all others declare, and must be the host's.
   const { IdempotencyKeyService, migrate } = await import('pawl/medusa')
   const open = async (name: string, Class: ServiceClass): Promise<Backend> => {
-    const dataSource = new original.DataSource({
-      type: 'postgres',
-      url: await database(name),
-      entities: [original.entity as never],
-      synchronize: true,
-      extra: { max: pool },
-    })
-    await dataSource.initialize()
-    await dataSource.query(RIDES)
-    const container = {
-      manager: dataSource.manager,
-      idempotencyKeyRepository: dataSource.getRepository(original.entity),
-    }
+    const { dataSource, container } = await openSource(original, await database(name), pool)
     return { dataSource, service: () => new Class(container) }
   }
   const ours = await open('bench_pawl_medusa', IdempotencyKeyService)
@@ -110,6 +107,45 @@ export async function openServices(
       await theirs.dataSource.destroy()
     },
   }
+}
+
+/** One database, as the published service has it. */
+export async function openShared(
+  database: (name: string) => Promise<string>,
+  pool: number,
+): Promise<Backends> {
+  const original = loadOriginal()
+  const { IdempotencyKeyService, migrate, revert } = await import('pawl/medusa')
+  const url = await database('bench_adoption')
+  const { dataSource, container } = await openSource(original, url, pool)
+  return {
+    dataSource,
+    ours: () => new IdempotencyKeyService(container),
+    theirs: () => new original.Service(container),
+    adopt: () => migrate(dataSource, { adopt: true }),
+    revert: () => revert(dataSource),
+  }
+}
+
+async function openSource(
+  original: Original,
+  url: string,
+  pool: number,
+): Promise<{ dataSource: DataSource; container: InjectedDependencies }> {
+  const dataSource = new original.DataSource({
+    type: 'postgres',
+    url,
+    entities: [original.entity as never],
+    synchronize: true,
+    extra: { max: pool },
+  })
+  await dataSource.initialize()
+  await dataSource.query(RIDES)
+  const container = {
+    manager: dataSource.manager,
+    idempotencyKeyRepository: dataSource.getRepository(original.entity),
+  }
+  return { dataSource, container }
 }
 
 function loadOriginal(): Original {

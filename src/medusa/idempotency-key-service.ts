@@ -219,10 +219,10 @@ export class IdempotencyKeyService extends TransactionBaseService {
     if (hold?.isBusy === true) throw new IdempotencyKeyConflictError('in_progress', {})
     if (hold !== undefined) hold.isBusy = true
     const isGiven = isOpen(this.activeManager_)
-    const work = async (manager: EntityManager): Promise<Staged> => {
+    const work = (manager: EntityManager): Promise<Staged> => {
       // A transaction of the route may be undone after this; one of our own is tried again here, or has failed.
       if (isGiven && hold !== undefined) whenRolledBack(manager, () => holds.giveUp(hold))
-      return await this.#stage(manager, idempotencyKey, hold, callback)
+      return this.#stage(manager, idempotencyKey, hold, callback, !isGiven)
     }
     try {
       const staged = await this.atomicPhase_(joinable(work, queries.prepared))
@@ -245,6 +245,7 @@ export class IdempotencyKeyService extends TransactionBaseService {
     idempotencyKey: string,
     hold: Hold | undefined,
     callback: (transactionManager: EntityManager) => Promise<IdempotencyCallbackResult>,
+    isOwn: boolean,
   ): Promise<Staged> {
     const { store, holds } = this.#shared()
     const locked = await this.#unlocked(manager, idempotencyKey, hold, () =>
@@ -265,7 +266,7 @@ export class IdempotencyKeyService extends TransactionBaseService {
     const outcome = outcomeOf(result, locked.key.id)
     // The row has been locked since it was read: only the callback itself can have finished it.
     const fenced = (): Error => this.#conflict(locked, hold)
-    const { stored } = await store.advance(manager, locked, next, outcome, fenced)
+    const { stored } = await store.advance(manager, locked, next, outcome, fenced, isOwn)
     const follow = ({ key: { recovery_point }, place }: PlacedKey): void => {
       if (recovery_point === FINISHED) {
         if (hold !== undefined) holds.end(hold)

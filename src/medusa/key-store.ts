@@ -173,28 +173,35 @@ export class KeyStore implements HoldsStore {
     return { ...leaseOf(row), key: { id, recovery_point, idempotency_key: key } }
   }
 
-  /** @param fenced - makes what is thrown when the record is not as it was seen */
+  /**
+   * @param fenced - makes what is thrown when the record is not as it was seen
+   * @param isOwn - the transaction ends with this: it may travel with COMMIT
+   */
   async advance(
     manager: EntityManager,
     { key: { id }, attempt: attemptSeen, place }: SeenKey,
     { owner, attempt, leaseMs }: { owner: string; attempt: number; leaseMs: number },
     { point, code, body }: { point: string; code: number | undefined; body: unknown },
     fenced: () => Error,
+    isOwn: boolean,
   ): Promise<Advanced> {
-    const held = [leaseMs, id, attemptSeen, owner, attempt]
-    const values = [...held, point, code ?? null, json(body), point === 'finished']
-    const joined = joinedOf(manager.queryRunner)
+    const seen = [id, attemptSeen, attempt]
+    const [texts, values] =
+      point === 'finished'
+        ? [this.#texts.finish, [...seen, code ?? null, json(body)]]
+        : [this.#texts.advance, [...seen, owner, leaseMs, point]]
+    const joined = isOwn ? joinedOf(manager.queryRunner) : undefined
     if (joined === undefined) {
-      const { advancePlace, advance } = this.#texts
       const there = place
-        ? await this.#rows(manager, { text: advancePlace, values: [...values, place] })
+        ? await this.#rows(manager, { text: texts.byPlace, values: [...values, place] })
         : []
       // Elsewhere where the work has changed it itself.
-      const [row] = there.length > 0 ? there : await this.#rows(manager, { text: advance, values })
+      const [row] =
+        there.length > 0 ? there : await this.#rows(manager, { text: texts.byId, values })
       if (row === undefined) throw fenced()
       return { stored: () => Promise.resolve(placedOf(row)) }
     }
-    const rows = joined.sendLast({ text: this.#texts.advanceLast, values }, (error) =>
+    const rows = joined.sendLast({ text: texts.last, values }, (error) =>
       postgres.failureOf(error) === 'fenced' ? fenced() : error,
     )
     const stored = async (): Promise<PlacedKey> => {

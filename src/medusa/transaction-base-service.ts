@@ -154,7 +154,7 @@ export abstract class TransactionBaseService {
     work: (transactionManager: EntityManager) => Promise<TResult>,
   ): Promise<TResult> {
     const outer = phases.getStore() ?? []
-    return phases.run(new Map([...outer, [this, manager]]), async () => await work(manager))
+    return phases.run(new Map([...outer, [this, manager]]), work, manager)
   }
 }
 

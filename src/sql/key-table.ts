@@ -56,6 +56,16 @@ function returned(place: string): Returned {
 
 const LEASE = `clock_timestamp() + $1::float8 * interval '1 millisecond'`
 
+/** One change, three ways to find its record. */
+export interface StageEnd {
+  /** no row: fenced */
+  readonly byId: string
+  /** no row: fenced, or elsewhere by now. The place is the last value */
+  readonly byPlace: string
+  /** division_by_zero: fenced. It must raise, since COMMIT is on its way behind it */
+  readonly last: string
+}
+
 /** The texts for one table. */
 export interface KeyTable {
   readonly insert: string
@@ -64,9 +74,8 @@ export interface KeyTable {
   readonly take: string
   readonly lockRow: string
   readonly lockPlace: string
-  readonly advance: string
-  readonly advancePlace: string
-  readonly advanceLast: string
+  readonly advance: StageEnd
+  readonly finish: StageEnd
   readonly renew: string
   readonly release: string
   /** Sets some columns of the entity; the values follow the statement's own. */
@@ -182,44 +191,42 @@ function locking(table: string, { seen }: Returned): Pick<KeyTable, 'lockRow' | 
   }
 }
 
-function advancing(
-  table: string,
-  { entity }: Returned,
-): Pick<KeyTable, 'advance' | 'advancePlace' | 'advanceLast'> {
-  const advance = (attempt: string): string => `
+/** The row has been locked since lockRow; no indexed column changes. Found by primary key, or by place as lockPlace. */
+function advancing(table: string, { entity }: Returned): Pick<KeyTable, 'advance' | 'finish'> {
+  const asSeen = `k.attempt = $2::int and k.recovery_point <> 'finished'`
+  const end = (place: string, set: string): StageEnd => {
+    const update = (attempt: string): string => `
       update ${table} k
-         set recovery_point = $6,
-             state = case when $9::boolean then 'finished' else 'running' end,
-             response_code = case when $9::boolean then $7::int else k.response_code end,
-             response_body = case when $9::boolean then $8::text::jsonb else k.response_body end,
-             owner = case when $9::boolean then null else $4::text end,
-             attempt = ${attempt}, revision = k.revision + 1,
-             locked_at = case when $9::boolean then null else coalesce(k.locked_at, clock_timestamp()) end,
-             locked_until = case when $9::boolean then null else ${LEASE} end`
-  const asSeen = `k.attempt = $3::int and k.recovery_point <> 'finished'`
+         set attempt = ${attempt}, revision = k.revision + 1, ${set}`
+    return {
+      byId: `${update('$3::int')}
+       where k.id = $1 and ${asSeen}
+      returning ${entity}`,
+      byPlace: `${update('$3::int')}
+       where k.ctid = ${place}::tid and k.id = $1 and ${asSeen}
+      returning ${entity}`,
+      // By a division that the planner cannot make beforehand.
+      last: `${update(`case when ${asSeen} then $3::int else 1 / (k.attempt - k.attempt) end`)}
+       where k.id = $1
+      returning ${entity}`,
+    }
+  }
   return {
-    /** in   1 lease ms · 2 id · 3 attempt seen · 4 owner · 5 attempt · 6 next point · 7 status · 8 body json
-     *       9 whether it is finished
-     *  out  the entity as stored; no row: fenced
-     *  plan primary key; no indexed column changes. The row has been locked since lockRow */
-    advance: `${advance('$5::int')}
-       where k.id = $2 and ${asSeen}
-      returning ${entity}`,
+    /** in   1 id · 2 attempt seen · 3 attempt · 4 owner · 5 lease ms · 6 next point · (7 place)
+     *  out  the entity as stored */
+    advance: end(
+      '$7',
+      `recovery_point = $6, owner = $4::text, locked_at = coalesce(k.locked_at, clock_timestamp()),
+             locked_until = clock_timestamp() + $5::float8 * interval '1 millisecond'`,
+    ),
 
-    /** in   as advance · 10 where it was locked
-     *  out  as advance; no row: it is elsewhere by now, too
-     *  plan by place, as lockPlace */
-    advancePlace: `${advance('$5::int')}
-       where k.ctid = $10::tid and k.id = $2 and ${asSeen}
-      returning ${entity}`,
-
-    /** in   as advance
-     *  out  as advance, or division_by_zero: fenced. It must raise, since COMMIT is on its way behind it: by a division
-     *       that the planner cannot make beforehand
-     *  plan as advance */
-    advanceLast: `${advance(`case when ${asSeen} then $5::int else 1 / (k.attempt - k.attempt) end`)}
-       where k.id = $2
-      returning ${entity}`,
+    /** in   1 id · 2 attempt seen · 3 attempt · 4 status · 5 body json · (6 place)
+     *  out  the entity as stored */
+    finish: end(
+      '$6',
+      `recovery_point = 'finished', state = 'finished', response_code = $4::int, response_body = $5::text::jsonb,
+             owner = null, locked_at = null, locked_until = null`,
+    ),
   }
 }
 

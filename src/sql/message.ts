@@ -119,7 +119,9 @@ class Message {
     const { stream, parsedStatements } = connection
     const isNew = ({ name }: NamedStatement): boolean =>
       name === '' || parsedStatements[name] === undefined
-    this.#rememberParsed(connection, this.#statements.filter(isNew))
+    if (this.#statements.some(isNew)) {
+      this.#rememberParsed(connection, this.#statements.filter(isNew))
+    }
     this.#described = described.get(connection) ?? this.#described
     described.set(connection, this.#described)
     stream.cork()

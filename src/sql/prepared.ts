@@ -38,7 +38,7 @@ export function isOfPooler(error: unknown): boolean {
   return code === NOT_THERE || code === THERE_ALREADY
 }
 
-/** Names statements after their text, so that one name never means two. */
+/** Names statements after their verb and text: readable in pg_prepared_statements, and one name never means two. */
 export class PreparedStatements {
   readonly #names = new Map<string, string>()
   #on: boolean
@@ -96,7 +96,8 @@ export class PreparedStatements {
   #nameOf(text: string): string {
     let name = this.#names.get(text)
     if (name === undefined) {
-      name = `pawl_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+      const verb = /\w+/.exec(text)?.[0].toLowerCase() ?? ''
+      name = `pawl_${verb}_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
       this.#names.set(text, name)
     }
     return name

@@ -88,6 +88,23 @@ describe.each(TYPEORMS)('%s', (_, lib) => {
       await expect(stage).rejects.toMatchObject(conflict)
     })
 
+    test('inside another key’s stage: both in one transaction, each with its answer', async () => {
+      const [outer, inner] = [await start(), await start()]
+      const done = await service.workStage(outer, async (manager) => {
+        const within = service.withTransaction(manager)
+        const paid = await within.workStage(inner, () =>
+          Promise.resolve({ recovery_point: 'paid' }),
+        )
+        const finished = await within.workStage(inner, async (nested) => {
+          await effect(nested, inner)
+          return { response_code: 200, response_body: { after: paid.recovery_point } }
+        })
+        return { response_code: 201, response_body: { inner: finished.response_body } }
+      })
+      expect(done.response_body).toEqual({ inner: { after: 'paid' } })
+      expect(await effects(inner)).toBe(1)
+    })
+
     test('that swallowed a failed statement is not committed', async () => {
       const key = await start()
       const stage = service.workStage(key, async (manager) => {
