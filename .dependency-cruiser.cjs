@@ -7,11 +7,13 @@
 const LAYERS = {
   core: { builtins: ['crypto', 'async_hooks', 'diagnostics_channel'], packages: ['canonicalize'] },
   http: { layers: ['core'], builtins: 'any', packages: ['structured-headers'] },
-  sql: { layers: ['core'], builtins: ['crypto'] },
+  sql: { layers: ['core'], builtins: ['crypto', 'async_hooks'] },
   databases: { layers: ['sql', 'core'] },
   medusa: { layers: ['sql', 'core'], builtins: ['crypto', 'async_hooks'], packages: ['typeorm'] },
   frameworks: { layers: ['http', 'core'], builtins: ['http', 'stream'] },
-  testing: { layers: ['core', 'http', 'sql'], builtins: 'any' },
+  memory: { layers: ['core'] },
+  redis: { layers: ['core'], builtins: ['crypto'] },
+  testing: { layers: ['core'], builtins: ['assert/strict'] },
 }
 
 const names = Object.keys(LAYERS).join('|')

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: what protection costs, and what others charge for it, in one run. Starts its own PostgreSQL.
+ * `npm run bench`: what protection costs, and what others charge for it, in one run. Starts its own servers.
  */
-import { fork } from 'node:child_process'
+import { execFileSync, fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -9,15 +9,18 @@ import pg from 'pg'
 import { pgStore } from 'pawl/pg'
 import { startPostgres } from '../test/support/postgres.ts'
 import { type Adoption, measureAdoption } from './adoption.ts'
-import { tableOf } from './report.ts'
+import { type Engines, measureEngines } from './engines.ts'
+import { ENGINES } from './libraries.ts'
+import { ranOf, tableOf } from './report.ts'
+import { postgresDatabase, postgresSettings } from './servers.ts'
 import { installOriginal, openServices, openShared } from './services.ts'
 import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
 import { engineWays, httpWays } from './workloads.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --only NAMES   of engine, http, medusa and adoption, those named, with commas between; all by default
-  --quick        short slices: about a minute, wider spread
+  --only NAMES   of engine, http, engines, medusa and adoption, those named, with commas between; all by default
+  --quick        short slices: about a minute, two more for engines; wider spread
   --check        exit 1 when a figure is under its floor (below)
   --json FILE    write machine, settings and every sample to FILE
   --help         this text
@@ -25,13 +28,19 @@ const HELP = `npm run bench -- [options]
 Each figure is requests a second of one way ÷ those of another, both on pools of the same size, in alternating slices:
 the median of the rounds, with their lowest and highest.
 
-  engine, http   the handler with Pawl ÷ the handler alone. Floor over HTTP: 0.6
+  engine, http   the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
+  engines        on PostgreSQL, PGlite, MariaDB, SQLite, Redis and in memory, by each native library:
+                 a claim of a fresh key ÷ the same row in one INSERT of the library, 1 and 32 at a time;
+                 a stage of one INSERT ÷ that INSERT in a transaction. A server that is not installed
+                 is listed with how to install it: apt-get install mariadb-server redis-server
   medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
   adoption       a table of a million keys is adopted while the published service works on it
                  Both install the published service into bench/original, about 200 MB
 `
 const POOL = 32
-const SUBJECTS = ['engine', 'http', 'medusa', 'adoption']
+const SUBJECTS = ['engine', 'http', 'engines', 'medusa', 'adoption']
+/** Of these the servers are others, started one after the other when their turn has come. */
+const WITHOUT_POSTGRES = ['engines']
 /** The least that a figure may be, by the two ways it compares. */
 const FLOORS: readonly {
   readonly guarded: string
@@ -68,13 +77,34 @@ async function main(only: readonly string[]): Promise<void> {
   const slices = values.quick
     ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
     : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 }
+  const machine = ofMachine()
+  sayAll(machine)
+  const measured = only.some((name) => !WITHOUT_POSTGRES.includes(name))
+    ? await onPostgres(only, slices)
+    : { settings: {}, comparisons: [], adoption: undefined }
+  const { settings, comparisons, adoption } = measured
+  const engines = only.includes('engines') ? await onEngines() : undefined
+  if (values.json !== undefined) {
+    const about = { ...machine, ...settings }
+    const found = { machine: about, slices, comparisons, adoption, engines }
+    writeFileSync(values.json, `${JSON.stringify(found, null, 2)}\n`)
+  }
+  if (values.check) check(comparisons)
+}
+
+interface OnPostgres {
+  readonly settings: Record<string, string>
+  readonly comparisons: Comparison[]
+  readonly adoption: Adoption | undefined
+}
+
+async function onPostgres(only: readonly string[], slices: Slices): Promise<OnPostgres> {
   if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
   say('Starting PostgreSQL …')
   const server = await startPostgres()
   try {
-    const machine = await prepare(server.url)
-    const lines = Object.entries(machine).map(([name, value]) => `  ${name}: ${value}`)
-    say(lines.join('\n'))
+    const settings = await prepare(server.url)
+    sayAll(settings)
     const comparisons = [
       ...(only.includes('engine') ? await engine(server.url, slices) : []),
       ...(only.includes('http') ? await overHttp(server.url, slices) : []),
@@ -82,13 +112,38 @@ async function main(only: readonly string[]): Promise<void> {
     ]
     if (comparisons.length > 0) say(tableOf(comparisons))
     const adoption = only.includes('adoption') ? await adopting(server.url) : undefined
-    if (values.json !== undefined) {
-      const found = { machine, slices, comparisons, adoption }
-      writeFileSync(values.json, `${JSON.stringify(found, null, 2)}\n`)
-    }
-    if (values.check) check(comparisons)
+    return { settings, comparisons, adoption }
   } finally {
     await server.remove()
+  }
+}
+
+async function onEngines(): Promise<Engines> {
+  // Shorter: there are thirty comparisons.
+  const slices = values.quick
+    ? { warmMs: 500, sliceMs: 300, pairs: 5 }
+    : { warmMs: 2_000, sliceMs: 1_000, pairs: 10 }
+  const engines = await measureEngines(ENGINES, slices, say)
+  say(ranOf(engines))
+  say(tableOf(engines.comparisons))
+  return engines
+}
+
+function ofMachine(): Record<string, string> {
+  return {
+    machine: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown'}, ${String(Math.round(totalmem() / 2 ** 30))} GiB`,
+    node: process.version,
+    commit: commitOf(),
+  }
+}
+
+/** Of the sources, with a + where they were changed since; `unknown` outside of a clone. */
+function commitOf(): string {
+  try {
+    const flags = ['describe', '--always', '--abbrev=10', '--dirty=+', '--exclude=*']
+    return execFileSync('git', flags, { encoding: 'utf8', stdio: 'pipe' }).trim()
+  } catch {
+    return 'unknown'
   }
 }
 
@@ -96,19 +151,15 @@ async function prepare(connectionString: string): Promise<Record<string, string>
   const pool = new pg.Pool({ connectionString })
   await pgStore(pool).migrate()
   await pool.query('create table bench_ride (id bigserial primary key, destination text not null)')
-  const setting = async (name: string): Promise<string> =>
-    String((await pool.query<Record<string, string>>(`show ${name}`)).rows[0]?.[name])
-  const machine = {
-    machine: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown'}, ${String(Math.round(totalmem() / 2 ** 30))} GiB`,
-    node: process.version,
-    postgres: await setting('server_version'),
-    fsync: await setting('fsync'),
-    synchronous_commit: await setting('synchronous_commit'),
+  await pool.end()
+  const names = ['server_version', 'fsync', 'synchronous_commit']
+  const { server_version, ...settings } = await postgresSettings(connectionString, names)
+  return {
+    postgres: String(server_version),
+    ...settings,
     pool: `${String(POOL)} connections, the same for both`,
     handler: 'one INSERT in its own transaction',
   }
-  await pool.end()
-  return machine
 }
 
 async function engine(connectionString: string, slices: Slices): Promise<Comparison[]> {
@@ -146,7 +197,7 @@ async function overHttp(url: string, slices: Slices): Promise<Comparison[]> {
 
 async function medusa(url: string, slices: Slices): Promise<Comparison[]> {
   const found: Comparison[] = []
-  const services = await openServices((name) => database(url, name), POOL)
+  const services = await openServices((name) => postgresDatabase(url, name), POOL)
   try {
     for (const [ways, concurrency] of [
       [services.direct, 1],
@@ -167,7 +218,7 @@ async function medusa(url: string, slices: Slices): Promise<Comparison[]> {
 }
 
 async function adopting(url: string): Promise<Adoption> {
-  const backends = await openShared((name) => database(url, name), POOL)
+  const backends = await openShared((name) => postgresDatabase(url, name), POOL)
   try {
     const adoption = await measureAdoption(backends, say)
     const lines = Object.entries(adoption).map(([name, value]) => `  ${name}: ${String(value)}`)
@@ -176,14 +227,6 @@ async function adopting(url: string): Promise<Adoption> {
   } finally {
     await backends.dataSource.destroy()
   }
-}
-
-async function database(url: string, name: string): Promise<string> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(`create database ${name}`)
-  await client.end()
-  return Object.assign(new URL(url), { pathname: `/${name}` }).toString()
 }
 
 function check(comparisons: readonly Comparison[]): void {
@@ -195,6 +238,11 @@ function check(comparisons: readonly Comparison[]): void {
     say(`FAILED: ${guarded} ÷ ${bare} is ${found.ratio.toFixed(2)}, under ${String(least)}`)
     process.exitCode = 1
   }
+}
+
+function sayAll(about: Readonly<Record<string, string>>): void {
+  const lines = Object.entries(about).map(([name, value]) => `  ${name}: ${value}`)
+  say(lines.join('\n'))
 }
 
 function say(line: string): void {

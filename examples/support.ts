@@ -1,6 +1,10 @@
 /** What the examples share: a port to listen on, and a client that prints what it was answered. */
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo, Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startMariaDb } from '../test/support/mariadb.ts'
 import { startPostgres } from '../test/support/postgres.ts'
 
 /** Listens on a free port of loopback. */
@@ -45,4 +49,20 @@ export async function database(): Promise<{ url: string; stop: () => Promise<voi
   if (own !== undefined) return { url: own, stop: () => Promise.resolve() }
   const server = await startPostgres()
   return { url: server.url, stop: () => server.remove() }
+}
+
+/** Each kind of database: where it is, and how it ends. */
+export const ENGINES: Readonly<
+  Record<'postgres' | 'mariadb' | 'sqlite', () => ReturnType<typeof database>>
+> = {
+  postgres: database,
+  mariadb: async () => {
+    const server = await startMariaDb()
+    return { url: server.url, stop: () => server.remove() }
+  },
+  sqlite: () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pawl-example-'))
+    const stop = (): Promise<void> => Promise.resolve(rmSync(folder, { recursive: true }))
+    return Promise.resolve({ url: join(folder, 'rides.db'), stop })
+  },
 }

@@ -13,6 +13,7 @@ export {
   KeyInvalidError,
   LeaseLostError,
   OutcomeUnknownError,
+  OutsideTransactionError,
   PawlError,
   RecoveryPointUnknownError,
   ResultNotJsonError,
@@ -37,6 +38,7 @@ export {
 } from './core/idempotency.ts'
 export type { Json, JsonOnly, NotJson } from './core/json.ts'
 export { type Draft, type Header, type Outcome, STORED_HEADERS } from './core/outcome.ts'
+export type { ResponseRun, ResponseStore, RunOver } from './core/response-run.ts'
 export type {
   CallContext,
   CallFailure,
@@ -53,4 +55,18 @@ export {
   type Runtime,
   systemRuntime,
 } from './core/runtime.ts'
-export type { Store, StoreProblem } from './core/store.ts'
+export type { FoundRecord, Stages, State, Step } from './core/record.ts'
+export {
+  AbortedError,
+  type ClaimInput,
+  type ClaimReply,
+  type CommitOptions,
+  CommitUnknownError,
+  type Hold,
+  type ResetInput,
+  type Seen,
+  type Store,
+  type StoreProblem,
+  type TakeOverInput,
+  type Write,
+} from './core/store.ts'

@@ -36,6 +36,7 @@ export type Code =
   | 'transaction_failed_inside'
   | 'transaction_ended'
   | 'call_timeout'
+  | 'outside_transaction'
   | 'result_not_json'
   | 'step_misused'
   | 'run_missing'
@@ -65,6 +66,7 @@ export const CODES: Readonly<Record<Code, CodeFacts>> = {
   transaction_failed_inside: fact('A stage went on after a failed statement', 500, true, false),
   transaction_ended: fact('A statement came after its stage', 500, true, false),
   call_timeout: fact('An external call took too long', 504, true, false),
+  outside_transaction: fact('A stage did not use its transaction', 500, false, false),
   result_not_json: fact('A stage or call returned something that is not JSON', 500, false, false),
   step_misused: fact(
     'Stages and calls were used in a way that cannot be resumed',

@@ -159,6 +159,24 @@ export class TransactionEndedError extends PawlError {
   }
 }
 
+/** Inside a stage, the handle of the store was used instead of the stage's transaction. */
+export class OutsideTransactionError extends PawlError {
+  override readonly name = 'OutsideTransactionError'
+  constructor(at: {
+    readonly called: string
+    readonly remedy: string
+    readonly id?: string | undefined
+  }) {
+    super(
+      'outside_transaction',
+      `${at.called} was used inside a stage, and was refused: on a connection of its own a write commits even if the ` +
+        `stage does not, and a small pool has no second connection. ${at.remedy} What is not part of the stage goes ` +
+        `before or behind it, or through another pool. (outside: 'allow' of the store turns this check off.)`,
+      at.id === undefined ? {} : { id: at.id },
+    )
+  }
+}
+
 /** A call was sent and its answer never learned; it is not sent again. A resolver or an operator decides. */
 export class OutcomeUnknownError extends PawlError {
   override readonly name = 'OutcomeUnknownError'

@@ -14,7 +14,8 @@ import { Leases } from './heartbeat.ts'
 import { checkKey, checkOperation, idOf, scopeText } from './identity.ts'
 import type { Json } from './json.ts'
 import { checkStoredHeaders, type Outcome } from './outcome.ts'
-import type { HandlerResult, Run } from './run.ts'
+import type { RunOver } from './response-run.ts'
+import type { HandlerResult } from './run.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import type { Store } from './store.ts'
 
@@ -108,10 +109,10 @@ export interface Idempotency<Tx, Isolation extends string = string> {
    */
   run<Input extends Json>(
     request: RunRequest<Input>,
-    handler: (input: Input, run: Run<Tx, Isolation>) => Promise<HandlerResult> | HandlerResult,
+    handler: (input: Input, run: RunOver<Tx, Isolation>) => Promise<HandlerResult> | HandlerResult,
   ): Promise<RunResult>
   /** The run that this code works for; typed like `store`. */
-  currentRun(): Run<Tx, Isolation>
+  currentRun(): RunOver<Tx, Isolation>
   /**
    * Takes no new requests, waits for those in flight, and after `wait` (`'10s'` by default) gives up the rest: their
    * leases are released, their later writes are refused. Call it on SIGTERM, before the pool is closed.

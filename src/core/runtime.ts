@@ -54,6 +54,11 @@ export interface Runtime {
   readonly failpoint?: (name: Failpoint, detail: FailpointDetail) => Promise<void>
 }
 
+/** What only development and tests are told. */
+export function isProduction(): boolean {
+  return process.env['NODE_ENV'] === 'production'
+}
+
 const NONCE_BYTES = 12
 let pool = Buffer.alloc(0)
 

@@ -72,14 +72,18 @@ export async function commitStep<Tx, Isolation extends string, R>(
   work: (tx: Tx) => Promise<Planned<R>>,
 ): Promise<R> {
   const unacknowledged: Planned<R>[] = []
+  const { now } = run.engine.runtime
+  const openUntil = now() + run.engine.storeTimeoutMs
   for (let tries = 1; ; tries++) {
     if (run.stopped !== undefined) throw run.stopped
     let planned: Planned<R> | undefined
+    let isOpen = false
     try {
       const value = await run.engine.store.commit(
         run.hold,
         commitOptions(run, step, options),
         async (tx) => {
+          isOpen = true
           planned = undefined
           planned = await work(tx)
           return planned
@@ -108,7 +112,9 @@ export async function commitStep<Tx, Isolation extends string, R>(
           return there.value
         }
       }
-      if (tries >= TRIES_MAX) throw givenUp(run, step, tries, error)
+      // A pool may take its own time to say that there is no connection: not five times over.
+      const isAway = !isOpen && now() >= openUntil
+      if (tries >= TRIES_MAX || isAway) throw givenUp(run, step, tries, error)
       run.tell({ type: 'aborted', step, tries })
       await backoff(run.engine.runtime, tries)
     }

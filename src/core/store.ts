@@ -147,7 +147,7 @@ export interface Store<Tx, Isolation extends string = string> {
   reap(limit: number, graceMs: number): Promise<number>
 }
 
-/** The database aborted it and nothing was committed: trying the whole of it again is safe. Does not leave the core. */
+/** Thrown by a store: the database aborted it and nothing was committed; trying the whole of it again is safe. */
 export class AbortedError extends Error {
   override readonly name = 'AbortedError'
   constructor(cause: unknown) {
@@ -155,7 +155,7 @@ export class AbortedError extends Error {
   }
 }
 
-/** The connection broke during COMMIT: it may have landed or not. Does not leave the core. */
+/** Thrown by a store: the connection broke during COMMIT; it may have landed or not. */
 export class CommitUnknownError extends Error {
   override readonly name = 'CommitUnknownError'
   constructor(cause: unknown) {

@@ -7,6 +7,7 @@ import type { Database, Rows } from '../sql/database.ts'
 import { lend } from '../sql/lent-client.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
+import { pgRoots } from '../sql/root-handles.ts'
 import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { connected, wireTransaction } from '../sql/wire-transaction.ts'
 
@@ -51,7 +52,7 @@ export function pgStore<Pool extends PgPoolLike>(
 ): Store<PgClientOf<Pool>, PostgresIsolation> {
   if (pool.listenerCount('error') === 0) pool.on('error', ignore)
   const database = databaseOf(pool, new PreparedStatements(options.prepare ?? true))
-  const store = sqlStore(database, postgres, options)
+  const store = sqlStore(database, postgres, options, () => pgRoots(pool))
   return store as Store<unknown, PostgresIsolation> as Store<PgClientOf<Pool>, PostgresIsolation>
 }
 
@@ -63,7 +64,7 @@ function databaseOf(
 ): Database<PgClientLike, PostgresIsolation> {
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
   return {
-    query: async (statement) => (await prepared.send(pool, statement)).rows as Rows,
+    query: (statement) => prepared.alone(pool, statement),
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async ({ isolation }, work) => {
       const client = await connected(pool.connect())

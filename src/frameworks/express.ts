@@ -5,7 +5,8 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { Idempotency } from '../core/idempotency.ts'
-import type { HandlerResult, Run } from '../core/run.ts'
+import type { RunOver } from '../core/response-run.ts'
+import type { HandlerResult } from '../core/run.ts'
 import { NodeExchange } from '../http/node-exchange.ts'
 import { nodeRequest, type ParsedRequest } from '../http/node-request.ts'
 import { type RouteOptions, routeOf } from '../http/options.ts'
@@ -53,7 +54,7 @@ export type ExpressHandler = (
  * Declared as a method, so that it may name a narrower request than Express's own.
  */
 export type ExpressRunHandler<Tx, Isolation extends string> = {
-  of(req: ExpressRequest, run: Run<Tx, Isolation>): Promise<HandlerResult> | HandlerResult
+  of(req: ExpressRequest, run: RunOver<Tx, Isolation>): Promise<HandlerResult> | HandlerResult
 }['of']
 
 /**

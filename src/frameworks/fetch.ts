@@ -6,7 +6,8 @@
 import type { CapturedDraft } from '../core/execute.ts'
 import type { Idempotency } from '../core/idempotency.ts'
 import type { Header } from '../core/outcome.ts'
-import type { HandlerResult, Run } from '../core/run.ts'
+import type { RunOver } from '../core/response-run.ts'
+import type { HandlerResult } from '../core/run.ts'
 import { fetchRequest } from '../http/fetch-request.ts'
 import { draftOf, isResponse, responseFrom, withHeaders } from '../http/fetch-response.ts'
 import { handle } from '../http/handle.ts'
@@ -18,7 +19,7 @@ import { type RouteOptions, routeOf } from '../http/options.ts'
  */
 export type FetchHandler<Req, Rest extends readonly unknown[], Tx, Isolation extends string> = (
   request: Req,
-  run: Run<Tx, Isolation>,
+  run: RunOver<Tx, Isolation>,
   ...rest: Rest
 ) => Promise<Response | HandlerResult> | Response | HandlerResult
 

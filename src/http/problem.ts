@@ -132,6 +132,7 @@ export function problemOfError(error: unknown): ProblemFacts | undefined {
     case 'store_failed':
     case 'transaction_failed_inside':
     case 'transaction_ended':
+    case 'outside_transaction':
     case 'key_not_found':
     case 'key_ambiguous':
     case 'result_not_json':

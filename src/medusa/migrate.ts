@@ -68,8 +68,7 @@ async function change(
   const texts = postgres.migrationStatements(table)
   try {
     await dataSource.transaction(async (manager) => {
-      await manager.query(texts.lock)
-      await manager.query(texts.limitLockWait)
+      for (const text of Object.values(texts.together ?? {})) await manager.query(text)
       const columns = rowsOf(await manager.query(texts.tableExists))
       const there = columns.map((row) => text(row, 'column_name'))
       for (const statement of statementsOf(table, there)) await manager.query(statement)

@@ -9,15 +9,19 @@ export interface Statement {
   readonly values: readonly unknown[]
 }
 
-/** Rows by column name. Values are as the driver gives them: strings, numbers, bytes as `Uint8Array`, null. */
+/**
+ * Rows by column name. Values are as the driver gives them: strings, numbers, bytes as `Uint8Array` or `ArrayBuffer`,
+ * null. Where the database has no RETURNING, a statement that changes rows gives one row: `{ changed }`, how many.
+ */
 export type Rows = readonly Readonly<Record<string, unknown>>[]
 
 /** What a transaction's work hands back. */
 export interface Closing<R> {
   readonly value: R
   /**
-   * A statement to run immediately before COMMIT. Where a driver can, both are sent at once: it raises inside the
-   * database when the transaction must not be committed, since COMMIT is on its way before its answer is known.
+   * A statement to run immediately before COMMIT. It raises inside the database when the transaction must not be
+   * committed, and a driver that can sends both at once; where the dialect cannot raise, it gives no row, or
+   * `changed: 0`.
    */
   readonly last?: Statement
 }
@@ -32,6 +36,7 @@ export interface Database<Tx, Isolation extends string> {
    * @throws {@link ConnectError} there was no connection: `work` did not run
    * @throws {@link ConnectionLostError} the connection broke before COMMIT was sent: nothing was committed
    * @throws {@link CommitLostError} it broke while COMMIT was on its way: nobody knows
+   * @throws {@link FencedError} the last statement said so; or the error that it raised
    * @throws {@link RolledBackError} COMMIT was answered with ROLLBACK: a failed statement had been swallowed
    */
   transaction<R>(
@@ -40,6 +45,8 @@ export interface Database<Tx, Isolation extends string> {
   ): Promise<R>
   /** Runs a statement inside an open transaction. */
   within(tx: Tx, statement: Statement): Promise<Rows>
+  /** SQLite: true where the library begins DEFERRED. The record is then locked first, and with it the file. */
+  readonly beginsDeferred?: boolean
 }
 
 /** No connection could be had. */
@@ -71,5 +78,13 @@ export class RolledBackError extends Error {
   override readonly name = 'RolledBackError'
   constructor() {
     super('COMMIT was answered with ROLLBACK')
+  }
+}
+
+/** The last statement said that the transaction must not be committed: it was rolled back. */
+export class FencedError extends Error {
+  override readonly name = 'FencedError'
+  constructor(cause: unknown) {
+    super('the record is not as it was seen', { cause })
   }
 }

@@ -2,6 +2,9 @@
  * What a family of databases must give: the text of every statement, and the meaning of its errors. Dialect files have
  * the same statements in the same order, so that they can be read side by side.
  */
+import type { StoreProblem } from '../core/store.ts'
+import type { Guard } from './guard.ts'
+import type { Runner, Steps } from './steps.ts'
 
 /** What an error of the database says about the statement it answered. */
 export type Failure =
@@ -18,22 +21,11 @@ export type Failure =
   /** Anything else. */
   | 'refused'
 
-/** The statements of the store. `{table}` was replaced by the quoted name. */
-export interface StatementTexts {
-  readonly claim: string
-  readonly look: string
-  readonly takeOver: string
-  readonly stopUnknown: string
-  readonly reset: string
+/** The statements of a stage's transaction. `{table}` was replaced by the quoted name. */
+export interface StageTexts {
   readonly fenceAdvance: string
   readonly fenceFinish: string
   readonly lockFirst: string
-  readonly write: string
-  readonly finish: string
-  readonly reread: string
-  readonly limitLockWait: string
-  readonly heartbeat: string
-  readonly reap: string
 }
 
 /** One forward step of the table. Never edited after a release. */
@@ -46,10 +38,13 @@ export interface Migration {
 
 /** The statements that keep the table's version. */
 export interface MigrationTexts {
-  /** Taken first, until the transaction ends: one process migrates, the others wait. */
-  readonly lock: string
-  /** So that waiting for a table lock never queues writers behind us for long. */
-  readonly limitLockWait: string
+  /** In one transaction, locked until it ends. Absent: each step can be repeated, and goes alone. */
+  readonly together?: {
+    /** Taken first: one process migrates, the others wait. */
+    readonly lock: string
+    /** So that waiting for a table lock never queues writers behind us for long. */
+    readonly limitLockWait: string
+  }
   readonly createVersions: string
   readonly versions: string
   readonly addVersion: string
@@ -58,15 +53,20 @@ export interface MigrationTexts {
 
 /** A family of databases. */
 export interface Dialect {
-  readonly name: 'postgres'
-  statements(table: string): StatementTexts
+  readonly name: 'postgres' | 'sqlite' | 'mysql'
+  stage(table: string): StageTexts
+  steps(table: string, runner: Runner): Steps
   migrations(table: string): readonly Migration[]
   migrationStatements(table: string): MigrationTexts
-  /** Finds what is wrong with server and settings; one row a problem: `code`, `message`. */
-  check(table: string): string
+  /** What is wrong with server and settings. */
+  check(query: Runner['query']): Promise<readonly StoreProblem[]>
   /** The quoted name. @throws ConfigError not a name this library is willing to put into SQL */
   quote(table: string): string
   failureOf(error: unknown): Failure
+  /** True when the server itself said that the statement failed, and the session goes on: nothing is in doubt. */
+  hasAnswered(error: unknown): boolean
+  /** Absent: a failed transaction refuses every further statement. */
+  readonly guard?: Guard
   /** True for levels whose snapshot a later change of the record would invalidate: those lock the record first. */
   isSnapshot(isolation: string): boolean
 }

@@ -90,6 +90,9 @@ interface Column {
   readonly parse: Parse
 }
 
+/** What is never described, however often it is sent. */
+const WITHOUT_ROWS = /^(?:begin|start|commit|rollback)\b/i
+
 /** The columns of the prepared statements of a connection, by name: a plan whose columns change is refused. */
 const described = new WeakMap<Protocol, Map<string, readonly Column[]>>()
 
@@ -128,12 +131,10 @@ class Message {
     try {
       for (const statement of this.#statements) {
         const { text, name, values } = statement
+        const isDescribed = !isNew(statement) && this.#described.has(name)
         if (isNew(statement)) connection.parse({ text, name })
         connection.bind({ statement: name, values, valueMapper: wireValue })
-        // Only what has values answers with rows: BEGIN and COMMIT do not.
-        if (values.length > 0 && (isNew(statement) || !this.#described.has(name))) {
-          connection.describe({ type: 'P', name: '' })
-        }
+        if (!isDescribed && !WITHOUT_ROWS.test(text)) connection.describe({ type: 'P', name: '' })
         connection.execute({})
       }
       connection.sync()

@@ -4,9 +4,13 @@
  */
 import { ConfigError, StoreNotMigratedError } from '../core/errors.ts'
 import type { StoreProblem } from '../core/store.ts'
-import type { Database } from './database.ts'
+import type { Database, Rows, Statement } from './database.ts'
 import type { Dialect } from './dialect.ts'
-import { number, text } from './rows.ts'
+import { throughPooler } from './prepared.ts'
+import { number } from './rows.ts'
+
+/** No other table has a column of that name beside the columns of Medusa's. */
+const OWN = 'fingerprint'
 
 /** What both need. */
 export interface MigrationContext<Tx, Isolation extends string> {
@@ -22,26 +26,43 @@ export async function migrate<Tx, Isolation extends string>(
 ): Promise<void> {
   const { database, dialect, table } = context
   const texts = dialect.migrationStatements(table)
-  await database.transaction({ isolation: undefined }, async (tx) => {
-    const run = (statement: string, values: readonly unknown[] = []) =>
-      database.within(tx, { text: statement, values })
-    await run(texts.lock)
-    await run(texts.limitLockWait)
-    await run(texts.createVersions)
-    const done = (await run(texts.versions)).map((row) => number(row, 'version'))
-    if (done.length === 0 && (await run(texts.tableExists)).length > 0) {
-      throw new ConfigError(
-        `table ${table} exists and was not made by Pawl; give the store another name with the option "table".`,
-      )
-    }
-    const steps = dialect.migrations(table)
-    for (const { version, statements } of steps) {
-      if (done.includes(version)) continue
-      for (const statement of statements) await run(statement)
-      await run(texts.addVersion, [version])
-    }
-    return { value: undefined }
-  })
+  const { together } = texts
+  if (together === undefined) {
+    await stepsOf(context, (statement) => database.query(statement))
+    return
+  }
+  await throughPooler(() =>
+    database.transaction({ isolation: undefined }, async (tx) => {
+      const run = (statement: Statement) => database.within(tx, statement)
+      await run({ text: together.lock, values: [] })
+      await run({ text: together.limitLockWait, values: [] })
+      await stepsOf(context, run)
+      return { value: undefined }
+    }),
+  )
+}
+
+async function stepsOf<Tx, Isolation extends string>(
+  { dialect, table }: MigrationContext<Tx, Isolation>,
+  send: (statement: Statement) => Promise<Rows>,
+): Promise<void> {
+  const texts = dialect.migrationStatements(table)
+  const run = (text: string, values: readonly unknown[] = []) => send({ text, values })
+  await run(texts.createVersions)
+  const done = (await run(texts.versions)).map((row) => number(row, 'version'))
+  const there = done.length === 0 ? await run(texts.tableExists) : []
+  // One by one, another process may have made the table and not yet said so: then it is known by its columns.
+  const isOurs = texts.together === undefined && there.some((row) => row['column_name'] === OWN)
+  if (there.length > 0 && !isOurs) {
+    throw new ConfigError(
+      `table ${table} exists and was not made by Pawl; give the store another name with the option "table".`,
+    )
+  }
+  for (const { version, statements } of dialect.migrations(table)) {
+    if (done.includes(version)) continue
+    for (const statement of statements) await run(statement)
+    await run(texts.addVersion, [version])
+  }
 }
 
 /** What is wrong with table, server and settings. */
@@ -49,8 +70,7 @@ export async function check<Tx, Isolation extends string>(
   context: MigrationContext<Tx, Isolation>,
 ): Promise<readonly StoreProblem[]> {
   const { database, dialect, table } = context
-  const problems = await database.query({ text: dialect.check(table), values: [] })
-  const found = problems.map((row) => ({ code: text(row, 'code'), message: text(row, 'message') }))
+  const found = await dialect.check((statement) => database.query(statement))
   const missing = await missingVersions(context)
   if (missing === undefined) return [...found, notMigrated(table, 'is not there')]
   if (missing.length > 0)

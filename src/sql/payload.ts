@@ -29,9 +29,40 @@ export function batchText(texts: readonly ChangeText[]): string {
   return `[${texts.map(({ text }) => text).join(',')}]`
 }
 
-/** A first claim. */
-export function claimJson({ leaseMs, retentionMs, ...claim }: ClaimInput): object {
-  return { ...claim, lease_ms: leaseMs, retention_ms: retentionMs }
+/** First claims. */
+export function claimsText(claims: readonly ClaimInput[]): string {
+  return JSON.stringify(
+    claims.map(({ leaseMs, retentionMs, ...claim }) => ({
+      ...claim,
+      lease_ms: leaseMs,
+      retention_ms: retentionMs,
+    })),
+  )
+}
+
+/** A change that goes alone. Null: whatever is there stays, or for the lease, is given back. */
+export function changeValues(hold: Hold, write: Write): readonly unknown[] {
+  const change = changeJson({ hold, write }) as Readonly<Record<string, unknown>>
+  return CHANGE_VALUES.map((name) => change[name] ?? null)
+}
+
+const CHANGE_VALUES = [
+  'id',
+  'owner',
+  'attempt',
+  'point',
+  'revision',
+  'next_point',
+  'next_state',
+  'stages',
+  'lease_ms',
+]
+
+/** Characters and bytes, as near as matters. */
+export function weightOf(values: readonly unknown[]): number {
+  return values.reduce<number>((sum, value) => {
+    return sum + (typeof value === 'string' || value instanceof Uint8Array ? value.length : 8)
+  }, 0)
 }
 
 /** A change. Without a lease, it gives the lease back. */

@@ -6,8 +6,16 @@
  * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
  */
 import { ConfigError } from '../core/errors.ts'
-import type { Dialect, Failure, MigrationTexts, StatementTexts } from './dialect.ts'
+import { inOneStatement } from './changes.ts'
+import type { Dialect, MigrationTexts, StageTexts } from './dialect.ts'
 import { postgresMigrations } from './migrations/postgres.ts'
+import { failureOf, hasAnswered } from './postgres-errors.ts'
+import { returningSteps, type ReturningTexts } from './returning-steps.ts'
+import { text } from './rows.ts'
+import type { Runner, Steps } from './steps.ts'
+
+/** How long a reread waits for a commit that is still on its way before it counts as unanswered. */
+const REREAD_LOCK_WAIT_MS = 2_000
 
 const IDENTIFIER = /^[a-z_][a-z0-9_]{0,49}$/
 
@@ -27,7 +35,13 @@ const RECORD = `
 
 const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
 
-function statements(table: string): StatementTexts {
+/** Every statement of the store on one table. */
+export interface PostgresTexts extends StageTexts, ReturningTexts {
+  readonly limitLockWait: string
+}
+
+/** @param table - the quoted name */
+export function postgresTexts(table: string): PostgresTexts {
   return {
     /** in   1 json array of claims
      *  out  the ids inserted, each with its owner; a missing id is there already, or an insert of it is on its way
@@ -280,8 +294,10 @@ function migrationStatements(table: string): MigrationTexts {
   const [schema, name] = partsOf(table)
   const inSchema = schema === undefined ? 'current_schema()' : `'${schema}'`
   return {
-    lock: `select pg_advisory_xact_lock(hashtext('pawl:${table}'))::text`,
-    limitLockWait: `select set_config('lock_timeout', '2000', true)`,
+    together: {
+      lock: `select pg_advisory_xact_lock(hashtext('pawl:${table}'))::text`,
+      limitLockWait: `select set_config('lock_timeout', '2000', true)`,
+    },
     createVersions: `
       create table if not exists ${versions} (
         version int primary key, applied_at timestamptz not null default clock_timestamp())`,
@@ -294,9 +310,22 @@ function migrationStatements(table: string): MigrationTexts {
   }
 }
 
-/** Out: one row a problem. Server settings that take a promise away, and a server that is not the primary. */
-function check(): string {
-  return `
+function steps(table: string, { query, transaction }: Runner): Steps {
+  const texts = postgresTexts(table)
+  return {
+    ...returningSteps({ query }, texts),
+    writes: inOneStatement(query, texts.write),
+    finishes: inOneStatement(query, texts.finish),
+    reread: (id) =>
+      transaction(async (within) => {
+        await within({ text: texts.limitLockWait, values: [String(REREAD_LOCK_WAIT_MS)] })
+        return await within({ text: texts.reread, values: [id] })
+      }),
+  }
+}
+
+/** Server settings that take a promise away, and a server that is not the primary: one row a problem. */
+const CHECK = `
     select 'read_only_server' as code,
            'this server is a standby; give Pawl a connection to the primary' as message
      where pg_is_in_recovery()
@@ -310,40 +339,6 @@ function check(): string {
      union all
     select 'read_only_transactions', 'default_transaction_read_only is on for this role: Pawl cannot write'
      where current_setting('default_transaction_read_only') = 'on'`
-}
-
-/**
- * Serialization failure, deadlock, lock timeout, cancel; and a prepared statement that a pooler has left on another
- * server connection (26000, 42P05): none of them has done anything.
- */
-const ABORTED: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '57014', '26000', '42P05'])
-
-/** SQLSTATE classes: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function failureOf(error: unknown): Failure {
-  const code = sqlState(error)
-  if (code === undefined) return 'unavailable'
-  if (code === '22012') return 'fenced'
-  if (code === '25P02') return 'failed_inside'
-  if (code === '42P01' || code === '42703' || code === '3F000') return 'not_migrated'
-  if (ABORTED.has(code)) return 'aborted'
-  if (code.startsWith('08') || code.startsWith('57P') || code.startsWith('53')) return 'unavailable'
-  if (code === '40003' || code === '25006') return 'unavailable'
-  return 'refused'
-}
-
-/** Five characters, of the error or of what it wraps. A system error (ECONNRESET) has a code of another form. */
-function sqlState(error: unknown): string | undefined {
-  for (
-    let cause = error, depth = 0;
-    cause instanceof Error && depth < 5;
-    cause = cause.cause, depth++
-  ) {
-    const { code } = cause as { code?: unknown }
-    if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code))
-      return code
-  }
-  return undefined
-}
 
 function partsOf(table: string): [schema: string | undefined, name: string] {
   const parts = table.replaceAll('"', '').split('.')
@@ -357,10 +352,14 @@ function versionsTable(table: string): string {
 /** PostgreSQL. */
 export const postgres: Dialect = {
   name: 'postgres',
-  statements,
+  stage: postgresTexts,
+  steps,
   migrations: postgresMigrations,
   migrationStatements,
-  check,
+  check: async (query) => {
+    const problems = await query({ text: CHECK, values: [] })
+    return problems.map((row) => ({ code: text(row, 'code'), message: text(row, 'message') }))
+  },
   quote: (table) => {
     const parts = table.split('.')
     if (parts.length > 2 || !parts.every((part) => IDENTIFIER.test(part))) {
@@ -371,5 +370,6 @@ export const postgres: Dialect = {
     return parts.map((part) => `"${part}"`).join('.')
   },
   failureOf,
+  hasAnswered,
   isSnapshot: (isolation) => isolation.toLowerCase() !== 'read committed',
 }

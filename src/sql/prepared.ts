@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import type { Rows, Statement } from './database.ts'
 import { type Answer, type ProtocolClient, sendMessage, speaksProtocol } from './message.ts'
 import { transactionOver, type WireConnection } from './wire-transaction.ts'
+import { unwrapped } from './wrapped-error.ts'
 
 /** What a driver is given. */
 export interface WireQuery {
@@ -34,8 +35,18 @@ const THERE_ALREADY = '42P05'
 
 /** True where a pooler has mixed up prepared statements: nothing was executed, and the next try is without them. */
 export function isOfPooler(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === NOT_THERE || code === THERE_ALREADY
+  for (const { code } of unwrapped(error)) {
+    if (code === NOT_THERE || code === THERE_ALREADY) return true
+  }
+  return false
+}
+
+/** Again, where that was the reason: for what is a transaction of Pawl's own. */
+export async function throughPooler<R>(work: () => Promise<R>): Promise<R> {
+  return await work().catch((error: unknown) => {
+    if (!isOfPooler(error)) throw error
+    return work()
+  })
 }
 
 /** Names statements after their verb and text: readable in pg_prepared_statements, and one name never means two. */
@@ -55,6 +66,11 @@ export class PreparedStatements {
       this.#failed(error)
       throw error
     })
+  }
+
+  /** A statement in a transaction of its own: where a pooler has refused its name, again without one. */
+  async alone(pool: WireQueries, statement: Statement): Promise<Rows> {
+    return await throughPooler(async () => (await this.send(pool, statement)).rows as Rows)
   }
 
   /** The rows of one statement. */

@@ -47,11 +47,31 @@ export function number(row: Row, column: string): number {
 
 function outcomeOf(row: Row): Outcome {
   const headers = row['response_headers'] === null ? '[]' : text(row, 'response_headers')
-  const body = row['response_body']
+  const stored = row['response_body']
+  const body = stored instanceof ArrayBuffer ? new Uint8Array(stored) : stored // As libsql has it.
   invariant(body === null || body instanceof Uint8Array, 'a stored body is bytes or nothing')
   return {
     status: number(row, 'response_code'),
     headers: JSON.parse(headers) as readonly Header[],
     body: body ?? undefined,
   }
+}
+
+/** A change was made: a row was returned; without RETURNING, one that says how many were changed. */
+export function isMade(rows: Rows): boolean {
+  return rows[0] !== undefined && rows[0]['changed'] !== 0
+}
+
+/** Rows whose columns a library was told to name in another case. */
+export function inSnakeCase(rows: Rows): Rows {
+  const [first] = rows
+  if (first === undefined || !Object.keys(first).some((name) => /[A-Z-]/.test(name))) return rows
+  return rows.map((row) =>
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [snakeCased(name), value])),
+  )
+}
+
+function snakeCased(name: string): string {
+  const words = name.replaceAll('-', '_').replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter}`)
+  return words.toLowerCase()
 }

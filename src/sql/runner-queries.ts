@@ -5,7 +5,7 @@
  */
 import type { Rows, Statement } from './database.ts'
 import { type ProtocolClient, speaksProtocol } from './message.ts'
-import { isOfPooler, PreparedStatements, type WireQueries } from './prepared.ts'
+import { PreparedStatements, type WireQueries } from './prepared.ts'
 
 /** What is read of a query runner. */
 export interface RunnerLike {
@@ -49,17 +49,8 @@ export class RunnerQueries {
   async query(statement: Statement): Promise<Rows> {
     const { driver } = this.#dataSource
     const pool = driver !== undefined && 'master' in driver ? driver.master : undefined
-    if (isPool(pool)) return await this.#onPool(pool, statement)
+    if (isPool(pool)) return await this.prepared.alone(pool, statement)
     return rowsOf(await this.#dataSource.query(statement.text, [...statement.values]))
-  }
-
-  async #onPool(pool: WireQueries, statement: Statement): Promise<Rows> {
-    try {
-      return (await this.prepared.send(pool, statement)).rows as Rows
-    } catch (error) {
-      if (!isOfPooler(error)) throw error
-      return (await this.prepared.send(pool, statement)).rows as Rows
-    }
   }
 
   /** On the connection of a manager, in whatever transaction it is. */

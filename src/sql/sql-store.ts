@@ -3,65 +3,97 @@
  * Claims and autocommit changes are batched; raw driver errors of Pawl's own statements are translated here and go no
  * further. Protocol: docs/internals/protocol.md.
  */
-import { StoreFailedError, StoreNotMigratedError, StoreUnavailableError } from '../core/errors.ts'
-import { stagesText } from '../core/record.ts'
+import { StoreNotMigratedError, StoreUnavailableError } from '../core/errors.ts'
 import {
   AbortedError,
   type ClaimInput,
   type ClaimReply,
   type CommitOptions,
   type Hold,
+  type ResetInput,
   type Seen,
   type Store,
+  type TakeOverInput,
   type Write,
 } from '../core/store.ts'
 import { Batch } from './batch.ts'
 import type { Database, Rows, Statement } from './database.ts'
-import type { Dialect, StatementTexts } from './dialect.ts'
+import type { Dialect, StageTexts } from './dialect.ts'
+import { fenceOf, lockFirstOf, mustHold } from './fence.ts'
 import { check, migrate } from './migrate.ts'
-import { batchText, type ChangeText, changeText, claimJson } from './payload.ts'
+import {
+  besideStages,
+  type OutsideOptions,
+  OutsideWatch,
+  refusesOutside,
+  type RootHandles,
+} from './outside.ts'
+import { throughPooler } from './prepared.ts'
 import { number, recordOf, text } from './rows.ts'
+import type { Changes, Steps } from './steps.ts'
 import { fromWork, Translation } from './translate.ts'
 
 const BATCH_SIZE_MAX = 256
 /** Characters: what a parameter of one statement may weigh before latency for the others counts more. */
 const BATCH_WEIGHT_MAX = 4_194_304
 const WAITING_MAX = 10_000
-/** How long a reread waits for a commit that is still on its way before it counts as unanswered. */
-const REREAD_LOCK_WAIT_MS = 2_000
 
 /** What every SQL store may be told. */
-export interface SqlStoreOptions {
+export interface SqlStoreOptions extends OutsideOptions {
   /** The table: `name` or `schema.name`. `'idempotency_key'` by default. */
   readonly table?: string
   /** The clock by which a statement counts as stuck; for simulation. @internal */
   readonly now?: () => number
 }
 
-/** A {@link Store} of a database and a dialect. */
+/**
+ * A {@link Store} of a database and a dialect.
+ *
+ * @param roots - what the application may take for the `tx` of a stage by mistake
+ */
 export function sqlStore<Tx, Isolation extends string>(
   database: Database<Tx, Isolation>,
   dialect: Dialect,
   options: SqlStoreOptions = {},
+  roots: RootHandles = () => [],
 ): Store<Tx, Isolation> {
-  return new SqlStore(database, dialect, options)
+  if (!refusesOutside(options)) return new SqlStore(database, dialect, options)
+  const watch = new OutsideWatch<Tx>(roots)
+  return new SqlStore(besideStages(database), dialect, options, watch)
 }
 
 class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #database: Database<Tx, Isolation>
   readonly #dialect: Dialect
+  readonly #watch: OutsideWatch<Tx> | undefined
   readonly #errors: Translation
   readonly #table: string
-  readonly #texts: StatementTexts
+  readonly #texts: StageTexts
+  readonly #steps: Steps
   readonly #claims: Batch<ClaimInput, ClaimReply>
-  readonly #writes: Batch<ChangeText, boolean>
-  readonly #finishes: Batch<ChangeText, boolean>
+  readonly #write: (hold: Hold, write: Write) => Promise<boolean>
+  readonly #finish: (hold: Hold, write: Write) => Promise<boolean>
 
-  constructor(database: Database<Tx, Isolation>, dialect: Dialect, options: SqlStoreOptions) {
+  constructor(
+    database: Database<Tx, Isolation>,
+    dialect: Dialect,
+    options: SqlStoreOptions,
+    watch?: OutsideWatch<Tx>,
+  ) {
     this.#database = database
     this.#dialect = dialect
+    this.#watch = watch
     this.#table = dialect.quote(options.table ?? 'idempotency_key')
-    this.#texts = dialect.statements(this.#table)
+    this.#texts = dialect.stage(this.#table)
+    this.#steps = dialect.steps(this.#table, {
+      query: (statement) => database.query(statement),
+      transaction: (work) =>
+        throughPooler(() =>
+          database.transaction({ isolation: undefined }, async (tx) => ({
+            value: await work((statement) => database.within(tx, statement)),
+          })),
+        ),
+    })
     this.#errors = new Translation(dialect, this.#table)
     const limits = {
       failsTogether: meansAll,
@@ -76,15 +108,17 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       weigh: () => 0, // Bounded by what a request's head may hold.
       run: (items) => this.#claimAll(items),
     })
-    const changes = (doing: string, statement: string) =>
-      new Batch<ChangeText, boolean>({
+    const batched = (doing: string, changes: Changes) => {
+      const batch = new Batch<unknown, boolean>({
         ...limits,
         doing,
-        weigh: ({ text }) => text.length,
-        run: (items) => this.#changeAll(doing, statement, items),
+        weigh: (change) => changes.weigh(change),
+        run: (items) => this.#asked(doing, changes.run(items)),
       })
-    this.#writes = changes('recording', this.#texts.write)
-    this.#finishes = changes('finishing', this.#texts.finish)
+      return (hold: Hold, write: Write) => batch.add(changes.ready(hold, write))
+    }
+    this.#write = batched('recording', this.#steps.writes)
+    this.#finish = batched('finishing', this.#steps.finishes)
   }
 
   async migrate(): Promise<void> {
@@ -107,31 +141,17 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     return this.#claims.add(input)
   }
 
-  async takeOver(input: Parameters<Store<Tx>['takeOver']>[0]): ReturnType<Store<Tx>['takeOver']> {
-    const { id, attempt, owner, leaseMs, revision } = input
-    const values = [id, attempt, owner, leaseMs, revision]
-    return await this.#one('taking over', this.#texts.takeOver, values)
+  async takeOver(input: TakeOverInput): ReturnType<Store<Tx>['takeOver']> {
+    return recordIn(await this.#asked('taking over', this.#steps.takeOver(input)))
   }
 
-  async stopUnknown({ id, attempt, revision }: Seen): Promise<boolean> {
-    const values = [id, attempt, revision]
-    const rows = await this.#query('stopping a record', this.#texts.stopUnknown, values)
+  async stopUnknown(seen: Seen): Promise<boolean> {
+    const rows = await this.#asked('stopping a record', this.#steps.stopUnknown(seen))
     return rows.length === 1
   }
 
-  async reset(input: Parameters<Store<Tx>['reset']>[0]): ReturnType<Store<Tx>['reset']> {
-    const { id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs } = input
-    const values = [
-      id,
-      attempt,
-      owner,
-      leaseMs,
-      fingerprint,
-      method ?? null,
-      path ?? null,
-      retentionMs,
-    ]
-    return await this.#one('starting anew', this.#texts.reset, values)
+  async reset(input: ResetInput): ReturnType<Store<Tx>['reset']> {
+    return recordIn(await this.#asked('starting anew', this.#steps.reset(input)))
   }
 
   async commit<R>(
@@ -143,14 +163,14 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     let step = 'a stage'
     try {
       return await database.transaction({ isolation: options.isolation }, async (tx) => {
-        if (options.isolation !== undefined && this.#dialect.isSnapshot(options.isolation)) {
-          await database.within(tx, this.#lockFirst(hold))
+        if (this.#locksFirst(options.isolation)) {
+          await this.#held(tx, lockFirstOf(this.#texts, hold))
         }
-        const { value, write } = await fromWork(work(tx))
+        const { value, write } = await fromWork(this.#worked(tx, work, hold.id))
         step = write.kind === 'advance' ? write.to : write.kind
-        const fence = this.#fence(hold, write)
+        const fence = fenceOf(this.#texts, hold, write)
         if (options.fenced === undefined) return { value, last: fence }
-        await database.within(tx, fence)
+        await this.#held(tx, fence)
         await options.fenced()
         return { value }
       })
@@ -165,7 +185,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   ): Promise<R> {
     try {
       return await this.#database.transaction({ isolation: options.isolation }, async (tx) => ({
-        value: await fromWork(work(tx)),
+        value: await fromWork(this.#worked(tx, work)),
       }))
     } catch (error) {
       throw this.#errors.ofTransaction(error, { step: 'a stage' })
@@ -173,29 +193,16 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   write(hold: Hold, write: Write): Promise<boolean> {
-    return (write.kind === 'finish' ? this.#finishes : this.#writes).add(changeText(hold, write))
+    return write.kind === 'finish' ? this.#finish(hold, write) : this.#write(hold, write)
   }
 
   async reread(id: string): ReturnType<Store<Tx>['reread']> {
-    try {
-      const rows = await this.#database.transaction({ isolation: undefined }, async (tx) => {
-        const wait = { text: this.#texts.limitLockWait, values: [String(REREAD_LOCK_WAIT_MS)] }
-        await this.#database.within(tx, wait)
-        return {
-          value: await this.#database.within(tx, { text: this.#texts.reread, values: [id] }),
-        }
-      })
-      return rows[0] && recordOf(rows[0])
-    } catch (error) {
-      throw this.#errors.ofStatement('reading a record again', error)
-    }
+    return recordIn(await this.#asked('reading a record again', this.#steps.reread(id)))
   }
 
   async heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]> {
-    const rows = await this.#query('renewing leases', this.#texts.heartbeat, [
-      JSON.stringify(holds),
-      leaseMs,
-    ])
+    if (holds.length === 0) return []
+    const rows = await this.#asked('renewing leases', this.#steps.heartbeat(holds, leaseMs))
     return rows.map((row) => ({
       id: text(row, 'id'),
       owner: text(row, 'owner'),
@@ -204,93 +211,48 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   async reap(limit: number, graceMs: number): Promise<number> {
-    return (await this.#query('reaping', this.#texts.reap, [limit, graceMs])).length
+    return await this.#asked('reaping', this.#steps.reap(limit, graceMs))
   }
 
   async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {
-    const asked = JSON.stringify(items.map(claimJson))
-    const inserted = byId(await this.#query('claiming', this.#texts.claim, [asked]))
-    // Two claims of one id in one batch: one row was inserted, and it names its owner.
-    const isOurs = ({ id, owner }: ClaimInput): boolean => inserted.get(id)?.['owner'] === owner
-    const lost = items.filter((item) => !isOurs(item))
-    const found = lost.length === 0 ? inserted : await this.#look(lost)
-    return items.map((item): ClaimReply => {
-      const row = isOurs(item) ? inserted.get(item.id) : found.get(item.id)
-      if (row === undefined) return { kind: 'nothing' }
-      if (isOurs(item)) return { kind: 'inserted', execution: text(row, 'execution') }
-      return { kind: 'found', record: recordOf(row) }
+    const claimed = await this.#asked('claiming', this.#steps.claim(items))
+    const inserted = byId(claimed.inserted)
+    const found = byId(claimed.found)
+    return items.map(({ id, owner }): ClaimReply => {
+      const ours = inserted.get(id)
+      // Two claims of one id in one batch: one row was inserted, and it names its owner.
+      if (ours?.['owner'] === owner) return { kind: 'inserted', execution: text(ours, 'execution') }
+      const other = found.get(id)
+      return other === undefined ? { kind: 'nothing' } : { kind: 'found', record: recordOf(other) }
     })
   }
 
-  /** A new statement: the one that lost its insert does not see the row that won. */
-  async #look(lost: readonly ClaimInput[]): Promise<ReadonlyMap<string, Rows[number]>> {
-    const ids = JSON.stringify([...new Set(lost.map(({ id }) => id))])
-    return byId(await this.#query('looking at records', this.#texts.look, [ids]))
+  /** The application's part. */
+  #worked<R>(tx: Tx, work: (tx: Tx) => Promise<R>, id?: string): Promise<R> {
+    return this.#watch === undefined ? work(tx) : this.#watch.over(tx, work, id)
   }
 
-  async #changeAll(
-    doing: string,
-    statement: string,
-    items: readonly ChangeText[],
-  ): Promise<readonly boolean[]> {
-    const rows = await this.#query(doing, statement, [batchText(items)])
-    const changed = new Set(rows.map((row) => number(row, 'at')))
-    return items.map(({ at }) => changed.has(at))
+  #locksFirst(isolation: Isolation | undefined): boolean {
+    if (this.#database.beginsDeferred === true) return true
+    return isolation !== undefined && this.#dialect.isSnapshot(isolation)
   }
 
-  #lockFirst({ id, owner, attempt }: Hold): Statement {
-    return { text: this.#texts.lockFirst, values: [id, owner, attempt] }
+  /** A statement in an open transaction that matches the record as it was seen. */
+  #held(tx: Tx, statement: Statement): Promise<void> {
+    return mustHold(statement, (one) => this.#database.within(tx, one), this.#dialect)
   }
 
-  #fence({ id, owner, attempt }: Hold, write: Write): Statement {
-    switch (write.kind) {
-      case 'advance': {
-        const { from, to, stages, leaseMs, revision } = write
-        return {
-          text: this.#texts.fenceAdvance,
-          values: [id, owner, attempt, from, to, stagesText(stages), leaseMs, revision],
-        }
-      }
-      case 'finish': {
-        const { from, outcome, retentionMs, revision } = write
-        const { status, headers, body } = outcome
-        return {
-          text: this.#texts.fenceFinish,
-          values: [
-            id,
-            owner,
-            attempt,
-            from,
-            status,
-            JSON.stringify(headers),
-            body ?? null,
-            retentionMs,
-            revision,
-          ],
-        }
-      }
-      case 'journal':
-      case 'unknown':
-      case 'release':
-        throw new StoreFailedError(
-          `committing with ${write.kind}`,
-          new Error('only a stage or finish has a transaction'),
-        )
-    }
-  }
-
-  async #one(doing: string, statement: string, values: readonly unknown[]) {
-    const [row] = await this.#query(doing, statement, values)
-    return row && recordOf(row)
-  }
-
-  async #query(doing: string, statement: string, values: readonly unknown[]): Promise<Rows> {
+  async #asked<R>(doing: string, answer: Promise<R>): Promise<R> {
     try {
-      return await this.#database.query({ text: statement, values })
+      return await answer
     } catch (error) {
       throw this.#errors.ofStatement(doing, error)
     }
   }
+}
+
+function recordIn(rows: Rows) {
+  return rows[0] && recordOf(rows[0])
 }
 
 /** No answer, an abort, a missing table: asking item by item would not help. Anything else may be one item's own. */

@@ -12,7 +12,13 @@ import {
   TransactionFailedInsideError,
 } from '../core/errors.ts'
 import { AbortedError, CommitUnknownError, type Hold } from '../core/store.ts'
-import { CommitLostError, ConnectError, ConnectionLostError, RolledBackError } from './database.ts'
+import {
+  CommitLostError,
+  ConnectError,
+  ConnectionLostError,
+  FencedError,
+  RolledBackError,
+} from './database.ts'
 import type { Dialect } from './dialect.ts'
 
 /** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
@@ -72,6 +78,7 @@ export class Translation {
   /** Of a transaction that carries a record's change. */
   ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
     if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
+    if (error instanceof FencedError) return new LeaseLostError(at)
     // What wraps another error is not the fence's own: an application may divide by zero as well.
     const isBare = error instanceof Error && error.cause === undefined
     if (isBare && this.#dialect.failureOf(error) === 'fenced') return new LeaseLostError(at)

@@ -12,6 +12,8 @@ import {
   RolledBackError,
   type Statement,
 } from './database.ts'
+import type { Dialect } from './dialect.ts'
+import { hasAnswered as postgresHasAnswered } from './postgres-errors.ts'
 
 /** One connection, out of its pool. */
 export interface WireConnection {
@@ -39,11 +41,15 @@ export function transactionOver(
   }
 }
 
+type Answered = Dialect['hasAnswered']
+
 /** How a transaction is run. */
 export interface WireOptions {
   readonly isolation: string | undefined
   /** Statements sent without awaiting each other share a round trip. */
   readonly pipelined: boolean
+  /** What the dialect says of an error. PostgreSQL's by default. */
+  readonly hasAnswered?: Answered
 }
 
 /** The connection. @throws {@link ConnectError} there was none */
@@ -60,7 +66,7 @@ export function connected<Connection>(connecting: Promise<Connection>): Promise<
  */
 export async function wireTransaction<R>(
   connection: WireConnection,
-  { isolation, pipelined }: WireOptions,
+  { isolation, pipelined, hasAnswered = postgresHasAnswered }: WireOptions,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
   const { sendClosing } = connection
@@ -75,19 +81,20 @@ export async function wireTransaction<R>(
       else await connected(begun)
       closing = await work()
       last = closing.last
-      const refused = pipelined ? await refusalOf(begun) : undefined
+      const refused = pipelined ? await refusalOf(begun, hasAnswered) : undefined
       if (refused !== undefined) throw refused
       if (!pipelined && sendClosing === undefined && last !== undefined) {
         await connection.send(last)
         last = undefined
       }
     } catch (error) {
-      const refused = await refusalOf(begun)
+      const refused = await refusalOf(begun, hasAnswered)
       await rolledBack(connection, error)
       throw error instanceof ConnectError ? error : (refused ?? error)
     }
-    if (last !== undefined && sendClosing !== undefined) await closed(connection, sendClosing(last))
-    else await committed(connection, last)
+    if (last !== undefined && sendClosing !== undefined)
+      await closed(connection, sendClosing(last), hasAnswered)
+    else await committed(connection, last, hasAnswered)
     return closing.value
   } catch (error) {
     broken = BROKEN.some((kind) => error instanceof kind)
@@ -104,12 +111,15 @@ const BROKEN = [ConnectError, ConnectionLostError, CommitLostError]
  * Pipelined, the work goes out before BEGIN is answered. Where BEGIN alone was refused (a cancel aimed at that very
  * instant), the work was no transaction, and that is said; a broken connection shows at the next statement.
  */
-async function refusalOf(begun: Promise<unknown>): Promise<StoreFailedError | undefined> {
+async function refusalOf(
+  begun: Promise<unknown>,
+  hasAnswered: Answered,
+): Promise<StoreFailedError | undefined> {
   try {
     await begun
     return undefined
   } catch (error) {
-    if (!isVerdict(error)) return undefined
+    if (!hasAnswered(error)) return undefined
     const doing = 'beginning a transaction; rows of this stage may have been kept'
     return new StoreFailedError(doing, error)
   }
@@ -127,12 +137,13 @@ async function rolledBack(connection: WireConnection, because: unknown): Promise
 async function closed(
   connection: WireConnection,
   closing: Promise<{ readonly command: string }>,
+  hasAnswered: Answered,
 ): Promise<void> {
   let command: string
   try {
     command = (await closing).command
   } catch (error) {
-    if (!isVerdict(error)) throw new CommitLostError(error)
+    if (!hasAnswered(error)) throw new CommitLostError(error)
     await rolledBack(connection, error)
     throw error
   }
@@ -140,32 +151,20 @@ async function closed(
 }
 
 /** Pipelined: both at once, each with an answer of its own. */
-async function committed(connection: WireConnection, last: Statement | undefined): Promise<void> {
+async function committed(
+  connection: WireConnection,
+  last: Statement | undefined,
+  hasAnswered: Answered,
+): Promise<void> {
   const [fence, commit] = await Promise.allSettled([
     last && connection.send(last),
     connection.commit(),
   ])
   // The server refused the fence: the COMMIT behind it could only roll back, whether we hear of it or not.
-  if (fence.status === 'rejected' && isVerdict(fence.reason)) throw fence.reason
+  if (fence.status === 'rejected' && hasAnswered(fence.reason)) throw fence.reason
   if (commit.status === 'rejected') {
-    throw isVerdict(commit.reason) ? commit.reason : new CommitLostError(commit.reason)
+    throw hasAnswered(commit.reason) ? commit.reason : new CommitLostError(commit.reason)
   }
   if (commit.value.command !== 'COMMIT') throw new RolledBackError()
   if (fence.status === 'rejected') throw new CommitLostError(fence.reason)
 }
-
-/**
- * True when the server itself said that the statement failed and the session goes on. Not so when the session ends
- * (FATAL, PANIC): a server that is being shut down may have committed before it says so; nor is CockroachDB's 40003,
- * "result is ambiguous". The severity is in the server's language (`lc_messages`), so the code decides too.
- */
-function isVerdict(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { severity, code } = error as { severity?: unknown; code?: unknown }
-  if (typeof severity !== 'string' || typeof code !== 'string') return false
-  if (code === '40003' || severity === 'FATAL' || severity === 'PANIC') return false
-  return severity === 'ERROR' || !SESSION_ENDS.test(code)
-}
-
-/** Connection exceptions, operator intervention but a cancel, session timeouts, system and internal errors. */
-const SESSION_ENDS = /^(?:08|57P|58|XX|25P03|25P04)/

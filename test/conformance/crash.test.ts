@@ -1,10 +1,9 @@
 /**
- * Conformance 35–39 and 41: real API processes on a real PostgreSQL, killed (SIGKILL) and stopped (SIGSTOP) at named
+ * Conformance 35–39 and 41: real API processes on a real database, killed (SIGKILL) and stopped (SIGSTOP) at named
  * failpoints, behind Express and behind fetch. At the end every failpoint there is has killed a process.
  */
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { idOf } from '../../src/core/identity.ts'
 import { FAILPOINTS, type Failpoint } from '../../src/core/runtime.ts'
 import {
@@ -15,19 +14,30 @@ import {
   pause,
   sendRide,
 } from '../support/api-process.ts'
+import { type AppDatabase, appDatabase, prepare } from '../support/app-database.ts'
+import { engineName, engineUrl } from '../support/engine.ts'
 import { type Provider, startProvider } from '../support/provider.ts'
 import type { RidesLine } from '../support/rides-api.ts'
 
 const SETTLE_MAX_MS = 20_000
 const RETRY_MS = 40
+const EVENTS_MAX_MS = 5_000
 const BODY = JSON.stringify({ to: 'Oslo' })
 /** The matrix: pairs of processes that work side by side. */
 const PAIRS = 4
 
-const database = new pg.Pool({ connectionString: inject('postgresUrl') })
+/** The protocol is the same behind both: on the engine that most use, both are tried. */
+const FRAMEWORKS =
+  engineName() === 'postgres' ? (['express', 'fetch'] as const) : (['express'] as const)
+/** A process that stands still inside a transaction keeps everybody from the file: nobody can take over. */
+const HOLDS_FILE = engineName() === 'sqlite'
+
+let database: AppDatabase
 let provider: Provider
 
 beforeAll(async () => {
+  database = appDatabase('crash', {})
+  await prepare(database)
   provider = await startProvider()
 })
 afterAll(async () => {
@@ -49,7 +59,7 @@ interface Effect {
   readonly stage: string
   readonly attempt: number
   readonly note: string
-  readonly at: Date
+  readonly at: Date | number
 }
 
 function newRide({ repeatable = true } = {}): Ride {
@@ -62,7 +72,8 @@ async function startPair(framework: Framework, leaseMs: number): Promise<Pair> {
   const options = {
     framework,
     leaseMs,
-    database: inject('postgresUrl'),
+    engine: engineName(),
+    database: engineUrl(),
     provider: provider.url,
   }
   return await Promise.all([ApiProcess.start(options), ApiProcess.start(options)])
@@ -119,26 +130,45 @@ function bodyOf(answer: Answer): Readonly<Record<string, unknown>> {
 }
 
 async function effectsOf({ scope, key }: Ride): Promise<readonly Effect[]> {
-  const { rows } = await database.query<Effect>(
-    'select stage, attempt, note, at from effects where scope = $1 and key = $2 order by at',
+  const rows = await database.query(
+    'select stage, attempt, note, at from effects where scope = $1 and idempotency_key = $2 order by at',
     [scope, key],
   )
-  return rows
+  return rows as unknown as readonly Effect[]
 }
 
-async function recordOf({ id }: Ride) {
-  const { rows } = await database.query<{
-    locked_until: Date | null
-    state: string
-    response_body: Buffer | null
-  }>('select locked_until, state, response_body from idempotency_key where id = $1', [id])
-  return rows[0]
+interface StoredRecord {
+  readonly locked_until: Date | number | null
+  readonly state: string
+  readonly response_body: Buffer | null
 }
 
-function eventsOf(api: ApiProcess, ride: Ride) {
+async function recordOf({ id }: Ride): Promise<StoredRecord | undefined> {
+  const [row] = await database.query(
+    'select locked_until, state, response_body from idempotency_key where id = $1',
+    [id],
+  )
+  return row as StoredRecord | undefined
+}
+
+type RideEvent = Extract<RidesLine, { type: 'event' }>['event']
+
+/** What the process has said of the ride. Its pipe may be read later than its answer: wait for what must come. */
+function eventsOf(api: ApiProcess, ride: Ride): readonly RideEvent[] {
   return api.lines.flatMap((line) =>
     line.type === 'event' && 'id' in line.event && line.event.id === ride.id ? [line.event] : [],
   )
+}
+
+/** The same, once they are the expected: where they are not in time, the difference fails the test. */
+async function expectEvents(
+  api: ApiProcess,
+  ride: Ride,
+  expected: (events: readonly RideEvent[]) => void,
+): Promise<void> {
+  await vi.waitFor(() => {
+    expected(eventsOf(api, ride))
+  }, EVENTS_MAX_MS)
 }
 
 type Hit = Extract<RidesLine, { type: 'hit' }>
@@ -179,7 +209,7 @@ function expectSame(answer: Answer, other: Answer | undefined): void {
   expect(answer.headers['content-type']).toBe(other?.headers['content-type'])
 }
 
-describe.each(['express', 'fetch'] as const)('%s', (framework) => {
+describe.each(FRAMEWORKS)('%s', (framework) => {
   describe('two processes, one key', () => {
     let pair: Pair
 
@@ -216,7 +246,7 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
       const answer = await settle(second, ride)
       const [created, receipt] = await expectOneRide(ride, [answer, await send(second, ride)])
       expect([created?.attempt, receipt?.attempt]).toEqual([2, 2])
-      expect(created?.at.getTime()).toBeGreaterThanOrEqual(lease?.locked_until?.getTime() ?? NaN)
+      expect(Number(created?.at)).toBeGreaterThanOrEqual(Number(lease?.locked_until ?? NaN))
     })
 
     /** Goal: what is committed is not run again, and its result is there for what follows. */
@@ -236,17 +266,19 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
         expect(created).toEqual(before)
         expect([created?.attempt, receipt?.attempt]).toEqual([1, 2])
         expect(provider.requests(ride.key).map(({ attempt }) => attempt)).toEqual(requests)
-        const steps = eventsOf(second, ride).flatMap((event) =>
-          event.type === 'step_resumed' ? [event.step] : [],
-        )
-        expect(steps).toEqual(resumed)
-        expect(eventsOf(second, ride)).toContainEqual(
-          expect.objectContaining({
-            type: 'taken_over',
-            attempt: 2,
-            recoveryPoint: resumed.at(-1),
-          }),
-        )
+        await expectEvents(second, ride, (events) => {
+          const steps = events.flatMap((event) =>
+            event.type === 'step_resumed' ? [event.step] : [],
+          )
+          expect(steps).toEqual(resumed)
+          expect(events).toContainEqual(
+            expect.objectContaining({
+              type: 'taken_over',
+              attempt: 2,
+              recoveryPoint: resumed.at(-1),
+            }),
+          )
+        })
       },
     )
 
@@ -286,8 +318,12 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
       expect((await effectsOf(ride)).map(({ stage, attempt }) => [stage, attempt])).toEqual([
         ['ride_created', 1],
       ])
-      const types = eventsOf(second, ride).map(({ type }) => type)
-      expect(types.filter((type) => type !== 'refused')).toEqual([])
+      await expectEvents(second, ride, (events) => {
+        const types = events.map(({ type }) => type)
+        // Each of its two refusals at least was heard: else nothing is said of what else it did.
+        expect(types.filter((type) => type === 'refused').length).toBeGreaterThanOrEqual(2)
+        expect(types.filter((type) => type !== 'refused')).toEqual([])
+      })
     })
 
     test.each(['finish.commit.after', 'respond.before'])(
@@ -304,17 +340,23 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
         expect(answers[0]?.body.equals(record?.response_body ?? Buffer.alloc(0))).toBe(true)
         const effects = await expectOneRide(ride, answers)
         expect(effects.map(({ attempt }) => attempt)).toEqual([1, 1])
-        expect(eventsOf(second, ride).map(({ type }) => type)).toEqual(['replayed', 'replayed'])
+        await expectEvents(second, ride, (events) => {
+          expect(events.map(({ type }) => type)).toEqual(['replayed', 'replayed'])
+        })
       },
     )
 
     /** Goal: a paused holder commits nothing once somebody has taken over. Method: the other finishes meanwhile. */
     test.each([
       ['before the first stage', 'claim.after|', [2, 2]],
-      ['inside a stage, its work done', 'stage.work.after|ride_created', [2, 2]],
       ['between stages', 'stage.commit.after|ride_created', [1, 2]],
       ['behind a call', 'call.work.after|charged', [1, 2]],
-      ['inside finish, its work done', 'finish.work.after|', [1, 2]],
+      ...(HOLDS_FILE
+        ? []
+        : ([
+            ['inside a stage, its work done', 'stage.work.after|ride_created', [2, 2]],
+            ['inside finish, its work done', 'finish.work.after|', [1, 2]],
+          ] as const)),
     ] as const)(
       '41 · SIGSTOP longer than the lease, %s → taken over; continued, its next commit fails and its rows roll back',
       async (_where, failpoint, attempts) => {
@@ -346,127 +388,8 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
       },
     )
 
-    /**
-     * Goal: it is the attempt that is refused, not only what is finished or further on. Method: the other has taken over
-     * and stands as well, alive, when the paused one goes on.
-     */
-    test.each([
-      [
-        'at the same point',
-        'stage.work.after|ride_created',
-        'stage.work.after|ride_created',
-        [2, 2],
-      ],
-      [
-        'one stage further',
-        'stage.work.after|ride_created',
-        'stage.commit.after|ride_created',
-        [2, 2],
-      ],
-      ['behind the call', 'stage.work.after|ride_created', 'call.record.after|charged', [2, 2]],
-      ['inside finish too', 'finish.work.after|', 'finish.work.after|', [1, 2]],
-    ] as const)(
-      '41 · SIGSTOP longer than the lease, the other not done yet, %s → the paused one commits nothing',
-      async (_where, failpoint, standing, attempts) => {
-        const [first, second] = await processes()
-        const ride = newRide()
-        const sent = send(first, ride, `${failpoint}|1=SIGSTOP`)
-        sent.catch(() => undefined)
-        await hit(first, ride)
-        await first.stopped()
-        const taking = settle(second, ride, `${standing}|2=pause:1500`)
-        taking.catch(() => undefined)
-        await hit(second, ride).finally(() => first.continue())
-
-        const told = await sent
-        expect([told.status, codeOf(told)]).toEqual([409, 'in_progress'])
-        const effects = await expectOneRide(ride, [await taking, await settle(first, ride)])
-        expect(effects.map(({ attempt }) => attempt)).toEqual(attempts)
-      },
-    )
-
-    /** Stops one process between the fencing UPDATE and COMMIT, until `work` is done; the row is locked meanwhile. */
-    async function whileCommitting(
-      ride: Ride,
-      failpoint: string,
-      work: (second: ApiProcess) => Promise<void>,
-    ): Promise<Answer> {
-      const [first, second] = await processes()
-      const sent = send(first, ride, `${failpoint}|1=SIGSTOP`)
-      sent.catch(() => undefined)
-      await hit(first, ride)
-      await first.stopped()
-      try {
-        await eventually('the lease to lapse', async () => {
-          const { rows } = await database.query(
-            'select 1 from idempotency_key where id = $1 and locked_until < clock_timestamp()',
-            [ride.id],
-          )
-          return rows.length === 1
-        })
-        await work(second)
-      } finally {
-        first.continue()
-      }
-      return await sent
-    }
-
-    /** Goal: a commit that is on its way is waited for, never overtaken. */
-    test.each([
-      ['stage', 'stage.fence.after|ride_created', 0, 'stage_committed'],
-      ['finish', 'finish.fence.after|', 1, 'finished'],
-    ] as const)(
-      '41 · SIGSTOP between the fencing UPDATE of %s and COMMIT → in_progress until it ends; the commit lands',
-      async (_where, failpoint, stages, landed) => {
-        const ride = newRide()
-        const told = await whileCommitting(ride, failpoint, async (second) => {
-          for (let tries = 0; tries < 3; tries++) {
-            const refused = await send(second, ride)
-            expect([refused.status, codeOf(refused)]).toEqual([409, 'in_progress'])
-            expect(refused.headers['retry-after']).toBeDefined()
-          }
-          expect(await effectsOf(ride)).toHaveLength(stages)
-        })
-        const [first, second] = pair
-        const finished = await settle(second, ride)
-        if (codeOf(told) !== 'in_progress') expectSame(told, finished)
-        const effects = await expectOneRide(ride, [finished, await settle(first, ride)])
-        expect(effects[stages]?.attempt).toBe(1)
-        expect(eventsOf(first, ride).map(({ type }) => type)).toContain(landed)
-      },
-    )
-
-    /** Goal: the same without asking too much: whatever the others are told meanwhile, one ride comes of it. */
-    test('41 · SIGSTOP between the fencing UPDATE and COMMIT → one ride, the same answers to both clients', async () => {
-      const ride = newRide()
-      let other: Promise<Answer> | undefined
-      const told = await whileCommitting(ride, 'stage.fence.after|ride_created', async (second) => {
-        other = settle(second, ride)
-        other.catch(() => undefined)
-        await pause(300)
-      })
-      const [first] = pair
-      const answers = [(await other) as Answer, await settle(first, ride)]
-      if (codeOf(told) !== 'in_progress') answers.push(told)
-      const [created] = await expectOneRide(ride, answers)
-      expect(created?.attempt).toBe(1)
-    })
-
-    /** Goal: one stopped process harms its own keys only. */
-    test('41 · SIGSTOP between the fencing UPDATE and COMMIT, its key asked for → other keys are served', async () => {
-      const ride = newRide()
-      const other = newRide()
-      await whileCommitting(ride, 'stage.fence.after|ride_created', async (second) => {
-        const refused = send(second, ride)
-        await pause(100) // The claim of the locked key is on its way, or even in the same batch.
-        const before = performance.now()
-        const answer = await send(second, other)
-        expect([answer.status, codeOf(answer)]).toEqual([201, undefined])
-        expect(performance.now() - before).toBeLessThan(1_000)
-        await refused
-      })
-      await expectOneRide(other, [await settle(pair[0], other)])
-    })
+    if (HOLDS_FILE) standInsideFile(processes)
+    else standInside(processes)
   })
 
   /** Goal: there is no point at which a death loses or doubles anything. Method: die there, at each attempt. */
@@ -517,6 +440,155 @@ describe.each(['express', 'fetch'] as const)('%s', (framework) => {
     })
   })
 })
+
+/** Where a process stands still inside a transaction. Defined where others can go on beside it. */
+function standInside(processes: () => Promise<Pair>): void {
+  /**
+   * Goal: it is the attempt that is refused, not only what is finished or further on. Method: the other has taken over
+   * and stands as well, alive, when the paused one goes on.
+   */
+  test.each([
+    ['at the same point', 'stage.work.after|ride_created', 'stage.work.after|ride_created', [2, 2]],
+    [
+      'one stage further',
+      'stage.work.after|ride_created',
+      'stage.commit.after|ride_created',
+      [2, 2],
+    ],
+    ['behind the call', 'stage.work.after|ride_created', 'call.record.after|charged', [2, 2]],
+    ['inside finish too', 'finish.work.after|', 'finish.work.after|', [1, 2]],
+  ] as const)(
+    '41 · SIGSTOP longer than the lease, the other not done yet, %s → the paused one commits nothing',
+    async (_where, failpoint, standing, attempts) => {
+      const [first, second] = await processes()
+      const ride = newRide()
+      const sent = send(first, ride, `${failpoint}|1=SIGSTOP`)
+      sent.catch(() => undefined)
+      await hit(first, ride)
+      await first.stopped()
+      const taking = settle(second, ride, `${standing}|2=pause:1500`)
+      taking.catch(() => undefined)
+      await hit(second, ride).finally(() => first.continue())
+
+      const told = await sent
+      expect([told.status, codeOf(told)]).toEqual([409, 'in_progress'])
+      const effects = await expectOneRide(ride, [await taking, await settle(first, ride)])
+      expect(effects.map(({ attempt }) => attempt)).toEqual(attempts)
+    },
+  )
+
+  /** Stops one process between the fencing UPDATE and COMMIT, until `work` is done; the row is locked meanwhile. */
+  async function whileCommitting(
+    ride: Ride,
+    failpoint: string,
+    work: (second: ApiProcess) => Promise<void>,
+  ): Promise<Answer> {
+    const [first, second] = await processes()
+    const sent = send(first, ride, `${failpoint}|1=SIGSTOP`)
+    sent.catch(() => undefined)
+    await hit(first, ride)
+    await first.stopped()
+    try {
+      await eventually('the lease to lapse', async () => {
+        const rows = await database.query(
+          `select 1 as lapsed from idempotency_key where id = $1 and locked_until < ${database.words.at(0)}`,
+          [ride.id],
+        )
+        return rows.length === 1
+      })
+      await work(second)
+    } finally {
+      first.continue()
+    }
+    return await sent
+  }
+
+  /** Goal: a commit that is on its way is waited for, never overtaken. */
+  test.each([
+    ['stage', 'stage.fence.after|ride_created', 0, 'stage_committed'],
+    ['finish', 'finish.fence.after|', 1, 'finished'],
+  ] as const)(
+    '41 · SIGSTOP between the fencing UPDATE of %s and COMMIT → in_progress until it ends; the commit lands',
+    async (_where, failpoint, stages, landed) => {
+      const ride = newRide()
+      const told = await whileCommitting(ride, failpoint, async (second) => {
+        for (let tries = 0; tries < 3; tries++) {
+          const refused = await send(second, ride)
+          expect([refused.status, codeOf(refused)]).toEqual([409, 'in_progress'])
+          expect(refused.headers['retry-after']).toBeDefined()
+        }
+        expect(await effectsOf(ride)).toHaveLength(stages)
+      })
+      const [first, second] = await processes()
+      const finished = await settle(second, ride)
+      if (codeOf(told) !== 'in_progress') expectSame(told, finished)
+      const effects = await expectOneRide(ride, [finished, await settle(first, ride)])
+      expect(effects[stages]?.attempt).toBe(1)
+      await expectEvents(first, ride, (events) => {
+        expect(events.map(({ type }) => type)).toContain(landed)
+      })
+    },
+  )
+
+  /** Goal: the same without asking too much: whatever the others are told meanwhile, one ride comes of it. */
+  test('41 · SIGSTOP between the fencing UPDATE and COMMIT → one ride, the same answers to both clients', async () => {
+    const ride = newRide()
+    let other: Promise<Answer> | undefined
+    const told = await whileCommitting(ride, 'stage.fence.after|ride_created', async (second) => {
+      other = settle(second, ride)
+      other.catch(() => undefined)
+      await pause(300)
+    })
+    const [first] = await processes()
+    const answers = [(await other) as Answer, await settle(first, ride)]
+    if (codeOf(told) !== 'in_progress') answers.push(told)
+    const [created] = await expectOneRide(ride, answers)
+    expect(created?.attempt).toBe(1)
+  })
+
+  /** Goal: one stopped process harms its own keys only. */
+  test('41 · SIGSTOP between the fencing UPDATE and COMMIT, its key asked for → other keys are served', async () => {
+    const ride = newRide()
+    const other = newRide()
+    await whileCommitting(ride, 'stage.fence.after|ride_created', async (second) => {
+      const refused = send(second, ride)
+      await pause(100) // The claim of the locked key is on its way, or even in the same batch.
+      const before = performance.now()
+      const answer = await send(second, other)
+      expect([answer.status, codeOf(answer)]).toEqual([201, undefined])
+      expect(performance.now() - before).toBeLessThan(1_000)
+      await refused
+    })
+    await expectOneRide(other, [await settle((await processes())[0], other)])
+  })
+}
+
+/** The same where a transaction has the whole file. */
+function standInsideFile(processes: () => Promise<Pair>): void {
+  /** Goal: who cannot be overtaken is not fenced, and nobody is told anything that is not so. */
+  test.each([
+    ['in a stage', 'stage.work.after|ride_created'],
+    ['between the fencing UPDATE of a stage and COMMIT', 'stage.fence.after|ride_created'],
+    ['in finish', 'finish.work.after|'],
+    ['between the fencing UPDATE of finish and COMMIT', 'finish.fence.after|'],
+  ] as const)(
+    '41 · SIGSTOP longer than the lease, %s, with the file → 503 until it goes on; then its commit lands',
+    async (_where, failpoint) => {
+      const [first, second] = await processes()
+      const ride = newRide()
+      const sent = send(first, ride, `${failpoint}|1=SIGSTOP`)
+      sent.catch(() => undefined)
+      await hit(first, ride)
+      await first.stopped()
+      const refused = await send(second, ride).finally(() => first.continue())
+      expect([refused.status, codeOf(refused)]).toEqual([503, 'store_unavailable'])
+      expect(refused.headers['retry-after']).toBeDefined()
+      const told = await sent
+      const effects = await expectOneRide(ride, [told, await settle(second, ride)])
+      expect(effects.map(({ attempt }) => attempt)).toEqual([1, 1])
+    },
+  )
+}
 
 /** What happens to one ride: each entry is the header until it has killed a process. */
 interface Case {

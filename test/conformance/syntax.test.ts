@@ -230,7 +230,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
     const app = await setup({
       framework,
       handler: rideHandler,
-      pool: { host: '127.0.0.1', port: 1, connectionString: undefined },
+      down: true,
       idempotencyOptions: { storeTimeout: '200ms' },
     })
     expect(await app.send({ headerLines: [line('"')], body })).toMatchProblem({

@@ -6,9 +6,12 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { pgStore } from '../../src/databases/pg.ts'
-import { postgres } from '../../src/sql/postgres.ts'
+import { keyTable } from '../../src/sql/key-table.ts'
+import { keyTableMigration } from '../../src/sql/key-table-migration.ts'
+import { postgresTexts } from '../../src/sql/postgres.ts'
 
 const TABLE = `plans_${process.pid}`
+const SERVICE_TABLE = `plans_service_${process.pid}`
 
 describe.each([
   ['vacuumed empty', 0],
@@ -25,18 +28,53 @@ describe.each([
       [records],
     )
     await pool.query(`vacuum analyze ${TABLE}`)
+    const { create, adopt } = keyTableMigration(SERVICE_TABLE)
+    for (const statement of [...create, ...adopt]) await pool.query(statement)
+    await pool.query(
+      `insert into ${SERVICE_TABLE} (id, idempotency_key)
+       select md5(n::text), md5('key' || n) from generate_series(1, $1) n`,
+      [records],
+    )
+    await pool.query(`vacuum analyze ${SERVICE_TABLE}`)
   })
   afterAll(async () => {
-    await pool.query(`drop table ${TABLE}, ${TABLE}_migration`)
+    await pool.query(`drop table ${TABLE}, ${TABLE}_migration, ${SERVICE_TABLE}`)
     await pool.end()
   })
 
-  const texts = postgres.statements(`"${TABLE}"`)
+  const planOf = async (text: string): Promise<string> => {
+    const { rows } = await pool.query<{ 'QUERY PLAN': string }>(`explain (generic_plan) ${text}`)
+    return rows.map((row) => row['QUERY PLAN']).join('\n')
+  }
+
+  const texts = postgresTexts(`"${TABLE}"`)
   const scans = Object.entries(texts).filter(([name]) => name !== 'limitLockWait')
   test.each(scans)('%s', async (name, text) => {
-    const { rows } = await pool.query<{ 'QUERY PLAN': string }>(`explain (generic_plan) ${text}`)
-    const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
+    const plan = await planOf(text)
     expect(plan).not.toMatch(/Seq Scan on/)
     if (name !== 'claim') expect(plan).toMatch(/Index|Tid/)
   })
+
+  const { advance, finish, insert, insertAll, update, ...found } = keyTable(SERVICE_TABLE, true)
+  const ofService = Object.entries({
+    ...found,
+    ...prefixed('advance', advance),
+    ...prefixed('finish', finish),
+    update: update(['recovery_point', 'response_code', 'response_body']),
+  })
+  test.each(ofService)('of the service: %s', async (name, text) => {
+    const plan = await planOf(text)
+    expect(plan).not.toMatch(/Seq Scan on/)
+    // By place at SERIALIZABLE: the reading of an index is what other requests would be in conflict with.
+    expect(plan).toMatch(/place/i.test(name) ? /Tid Scan/ : /Index|Tid/)
+  })
+  test.each(Object.entries({ insert, insertAll }))('of the service: %s', async (_name, text) => {
+    expect(await planOf(text)).not.toMatch(/Seq Scan on/)
+  })
 })
+
+function prefixed(name: string, texts: object): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(texts).map(([way, text]) => [`${name}, ${way}`, text as string]),
+  )
+}

@@ -41,7 +41,7 @@ function rulesIn(path: string): readonly number[] {
     ? readdirSync(whole, { recursive: true, encoding: 'utf8' }).map((name) => join(whole, name))
     : [whole]
   return files
-    .filter((file) => file.endsWith('.test.ts'))
+    .filter((file) => /(?:\.test|-cases)\.ts$/.test(file))
     .flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/['"`]([\d, –-]*\d) · \S/g)])
     .flatMap(([, list = '']) => numbersOf(list))
 }

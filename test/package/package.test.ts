@@ -2,13 +2,16 @@
  * Goal: what is published works where it is installed. Method: the packed package in empty projects, loaded the ways
  * Node loads packages, and read by the compiler under every kind of module resolution.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { pack, type Packed, type Project, ROOT } from './consumer.ts'
 
 const MINUTE = 60_000
+const DATABASES = readdirSync(join(ROOT, 'src/databases')).map((file) => file.replace('.ts', ''))
+type Loads = readonly [name: string, parts: readonly string[]]
+const FACTORY = expect.stringMatching(/^[a-z]\w*Store$/) as string
 let packed: Packed
 let empty: Project
 
@@ -25,7 +28,8 @@ describe('the tarball', () => {
       (path) => !/^(?:dist\/.+\.(?:js|d\.ts)(?:\.map)?|src\/.+\.ts)$/.test(path),
     )
     expect(others.toSorted()).toEqual(['LICENSE', 'README.md', 'package.json'])
-    expect(packed.files.filter((path) => /test|bench|demo|example/.test(path))).toEqual([])
+    const ours = packed.files.filter((path) => !/^(?:dist|src)\/testing\//.test(path))
+    expect(ours.filter((path) => /test|bench|demo|example/.test(path))).toEqual([])
   })
 
   test('has the source of every built file, so that stack traces and "go to definition" work', () => {
@@ -54,9 +58,7 @@ describe('at run time, with neither driver nor framework installed', () => {
     expect(Object.keys(names)).toEqual(alone())
     expect(names).toMatchObject({
       pawl: expect.arrayContaining(['CODES', 'PawlError', 'createIdempotency', 'currentRun']),
-      'pawl/pg': ['pgStore'],
-      'pawl/pglite': ['pgliteStore'],
-      'pawl/typeorm': ['typeormStore'],
+      ...Object.fromEntries(DATABASES.map((name) => [`pawl/${name}`, [FACTORY]])),
       'pawl/express': ['idempotent'],
       'pawl/fetch': ['idempotent'],
       'pawl/http': ['openApiOf'],
@@ -85,11 +87,9 @@ describe('at run time, with neither driver nor framework installed', () => {
     expect(code).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
   })
 
-  test.each([
+  test.each<Loads>([
     ['pawl', ['core']],
-    ['pawl/pg', ['core', 'databases/pg.js', 'sql']],
-    ['pawl/pglite', ['core', 'databases/pglite.js', 'sql']],
-    ['pawl/typeorm', ['core', 'databases/typeorm.js', 'sql']],
+    ...DATABASES.map((name): Loads => [`pawl/${name}`, ['core', `databases/${name}.js`, 'sql']]),
     ['pawl/express', ['core', 'frameworks/express.js', 'http']],
     ['pawl/fetch', ['core', 'frameworks/fetch.js', 'http']],
   ])('%s loads only %j', async (name, expected) => {

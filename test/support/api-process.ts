@@ -8,6 +8,7 @@ import { type Agent, request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { RidesLine } from './rides-api.ts'
+import type { EngineName } from './rides-database.ts'
 
 const START_MAX_MS = 30_000
 const WAIT_MAX_MS = 10_000
@@ -25,6 +26,9 @@ export type Framework = 'express' | 'fetch'
 
 export interface ApiOptions {
   readonly framework: Framework
+  /** PostgreSQL by default. */
+  readonly engine?: EngineName
+  /** A URL, or the path of a file. */
   readonly database: string
   /** The provider's URL. */
   readonly provider: string
@@ -139,6 +143,7 @@ export class ApiProcess {
         NODE_OPTIONS: '', // vitest's own are not for it.
         RIDES_FRAMEWORK: framework,
         RIDES_PORT: String(this.port),
+        RIDES_ENGINE: this.options.engine ?? 'postgres',
         RIDES_DATABASE: database,
         RIDES_PROVIDER: provider,
         RIDES_LEASE_MS: String(leaseMs),

@@ -10,9 +10,7 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import express from 'express'
-import pg from 'pg'
-import { expect, inject, onTestFinished } from 'vitest'
-import { type PgClientOf, pgStore } from '../../src/databases/pg.ts'
+import { onTestFinished } from 'vitest'
 import { idempotent as idempotentExpress } from '../../src/frameworks/express.ts'
 import { idempotent as idempotentFetch } from '../../src/frameworks/fetch.ts'
 import type { RouteOptions } from '../../src/http/index.ts'
@@ -27,12 +25,24 @@ import {
   type Run,
   type Store,
 } from '../../src/index.ts'
+import type { Queries } from '../contract/store-under-test.ts'
 import { bounded } from './api-process.ts'
+import {
+  type AppDatabase,
+  appDatabase,
+  type DatabaseOptions,
+  prepare,
+  type Row,
+} from './app-database.ts'
+import { engineName } from './engine.ts'
 import { type Reply, send, type SendRequest } from './http-client.ts'
 import './matchers.ts'
 
-export const FRAMEWORKS = ['express 5', 'express 4', 'fetch'] as const
-export type FrameworkName = (typeof FRAMEWORKS)[number]
+const ALL = ['express 5', 'express 4', 'fetch'] as const
+export type FrameworkName = (typeof ALL)[number]
+/** What is behind a framework is the same on every engine: the run's PostgreSQL has them all. */
+export const FRAMEWORKS: readonly FrameworkName[] =
+  engineName() === 'postgres' ? ALL : ['express 5', 'fetch']
 
 /** Both under one type: their own differ in what is not used here. */
 const EXPRESS = {
@@ -40,9 +50,9 @@ const EXPRESS = {
   'express 4': createRequire(import.meta.url)('express4') as typeof express,
 }
 
-export type AppStore = Store<PgClientOf<pg.Pool>>
-export type AppRun = Run<PgClientOf<pg.Pool>>
-export type Tx = PgClientOf<pg.Pool>
+export type Tx = Queries
+export type AppStore = Store<Tx>
+export type AppRun = Run<Tx>
 
 /** A request as the handler of a test sees it, whatever the framework. */
 export interface AppRequest {
@@ -65,7 +75,7 @@ export type AppOptions = Partial<Omit<RouteOptions<never>, 'scope' | 'rebuild' |
 }
 
 /** How an app is set up. */
-export interface Setup {
+export interface Setup extends DatabaseOptions {
   readonly framework: FrameworkName
   readonly handler?: (request: AppRequest, run: AppRun) => Promise<HandlerResult> | HandlerResult
   /** Instead of `handler`: the middleware form on Express. Served at `/bare` too, without Pawl. */
@@ -74,9 +84,6 @@ export interface Setup {
   readonly idempotencyOptions?: Partial<Omit<IdempotencyOptions<Tx, string>, 'store' | 'onEvent'>>
   /** What stands in front: authentication, rate limits. What it returns is the answer. */
   readonly before?: (request: Omit<AppRequest, 'count' | 'body'>) => Draft | undefined
-  readonly pool?: pg.PoolConfig
-  /** Awaited before a statement is sent on the pool itself: claims, looks, autocommit writes. */
-  readonly beforeQuery?: (statement: string) => Promise<void> | void
   /** The scope of another app, to share its records. */
   readonly scope?: string
   /** A table of its own, migrated now and dropped at the end: for whatever looks at all records. */
@@ -91,14 +98,14 @@ export interface Effect {
 }
 
 /** A record, as its row says. */
-export type RecordRow = Readonly<Record<string, unknown>>
+export type RecordRow = Row
 
 /** A running app. */
 export interface App {
   readonly url: string
   readonly scope: string
   readonly table: string
-  readonly pool: pg.Pool
+  readonly database: AppDatabase
   readonly store: AppStore
   readonly idempotency: Idempotency<Tx>
   readonly events: readonly PawlEvent[]
@@ -127,18 +134,13 @@ export async function setup(asked: Setup): Promise<App> {
   const name = `app_${process.pid}_${String(++apps)}`
   const scope = asked.scope ?? `scope-${randomUUID()}`
   const table = asked.ownTable === true ? name : 'idempotency_key'
-  const pool = new pg.Pool({
-    connectionString: inject('postgresUrl'),
-    application_name: name,
-    ...asked.pool,
-  })
-  pool.on('error', () => undefined)
-  watchQueries(pool, asked.beforeQuery)
-  const store = pgStore(pool, { table })
+  const database = appDatabase(name, asked)
+  if (asked.down !== true) await prepare(database)
+  const store = database.store(table)
   if (asked.ownTable === true) await store.migrate()
   const { events, onEvent, seen } = eventLog()
   const idempotency = createIdempotency<Tx, string>({
-    store: store,
+    store,
     ...asked.idempotencyOptions,
     onEvent,
   })
@@ -149,15 +151,14 @@ export async function setup(asked: Setup): Promise<App> {
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`
 
   const scopeOf = (user: string): string => `${scope}/${user}`
-  const rows = async (text: string, values: unknown[]): Promise<RecordRow[]> =>
-    (await pool.query<RecordRow>(text, values)).rows
+  const rows = database.query
   let closed = false
   const app: App = {
     url,
     scope,
     table,
-    pool,
-    store: store,
+    database,
+    store,
     idempotency,
     events,
     seen,
@@ -166,7 +167,7 @@ export async function setup(asked: Setup): Promise<App> {
     count: () => counter.count,
     effects: async (key) =>
       (await rows(
-        `select stage, attempt, note from effects where scope like $1 and key = $2 order by at`,
+        `select stage, attempt, note from effects where scope like $1 and idempotency_key = $2 order by at`,
         [`${scope}/%`, key],
       )) as unknown as Effect[],
     record: async (key, user = 'u1') =>
@@ -183,29 +184,21 @@ export async function setup(asked: Setup): Promise<App> {
       server.closeAllConnections()
       server.close()
       await idempotency.close({ wait: '2s' })
-      if (asked.ownTable === true) await pool.query(`drop table ${table}, ${table}_migration`)
-      if (asked.pool === undefined) await expectQuiet(pool, name)
-      await pool.end()
+      if (asked.ownTable === true) {
+        for (const one of [table, `${table}_migration`]) await rows(`drop table ${one}`)
+      }
+      await database.expectQuiet()
+      await database.end()
     },
   }
   onTestFinished(app.close)
   return app
 }
 
-/** Post-flight: every connection is back in its pool, and no transaction is open. */
-async function expectQuiet(pool: pg.Pool, name: string): Promise<void> {
-  const { rows } = await pool.query(
-    `select state, query from pg_stat_activity where application_name = $1 and state <> 'idle' and pid <> pg_backend_pid()`,
-    [name],
-  )
-  expect(rows).toEqual([])
-  expect([pool.idleCount, pool.waitingCount]).toEqual([pool.totalCount, 0])
-}
-
 /** Inserts an effect of a stage, inside its transaction. */
 export async function effect(tx: Tx, run: AppRun, stage: string, note?: string): Promise<void> {
   await tx.query(
-    'insert into effects (scope, key, stage, attempt, note) values ($1, $2, $3, $4, $5)',
+    'insert into effects (scope, idempotency_key, stage, attempt, note) values ($1, $2, $3, $4, $5)',
     [run.scope, run.key ?? '', stage, run.attempt, note ?? null],
   )
 }
@@ -283,18 +276,6 @@ function eventLog(): Pick<App, 'events' | 'seen'> & { onEvent: (event: PawlEvent
       return await bounded(`an event "${type}"`, EVENT_MAX_MS, next)
     },
   }
-}
-
-function watchQueries(pool: pg.Pool, before: Setup['beforeQuery']): void {
-  if (before === undefined) return
-  const query = pool.query.bind(pool) as (asked: unknown, ...rest: unknown[]) => Promise<unknown>
-  Object.assign(pool, {
-    query: async (asked: unknown, ...rest: unknown[]) => {
-      const text = typeof asked === 'string' ? asked : (asked as { text: string }).text
-      await before(text)
-      return await query(asked, ...rest)
-    },
-  })
 }
 
 interface Served {

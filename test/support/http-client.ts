@@ -25,6 +25,8 @@ export interface SendRequest {
   readonly body?: unknown
   /** The client hangs up so long after it has sent everything. */
   readonly abortAfterMs?: number
+  /** The client hangs up then. */
+  readonly abortWhen?: Promise<unknown>
 }
 
 /** What came back. */
@@ -82,9 +84,10 @@ export function send(asked: SendRequest): Promise<Reply> {
         })
       })
     })
+    const hangUp = (): void => void sending.destroy(new Error('aborted'))
+    asked.abortWhen?.then(hangUp, hangUp)
     sending.end(bytes, () => {
-      if (asked.abortAfterMs === undefined) return
-      setTimeout(() => sending.destroy(new Error('aborted')), asked.abortAfterMs)
+      if (asked.abortAfterMs !== undefined) setTimeout(hangUp, asked.abortAfterMs)
     })
   })
 }

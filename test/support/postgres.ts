@@ -4,20 +4,25 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, chownSync, constants, cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { accessSync, constants, cpSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { ended, identity, ready, serverFolder } from './server-process.ts'
 
-const NOBODY = 65_534
 const READY_MS = 30_000
 
 /** A running cluster. */
 export interface Postgres {
   readonly url: string
   readonly port: number
+  /** The folder of its data. */
+  readonly data: string
   /** SIGINT (fast) ends sessions and writes a checkpoint; SIGQUIT (immediate) is a crash that recovers at the start. */
   stop(how?: 'fast' | 'immediate'): Promise<void>
+  /** Kills the server and each of its processes at one time, as a machine that loses its power. */
+  crash(): Promise<void>
+  /** Stops (SIGSTOP) all of them: it answers nothing, and its connections stay open. */
+  freeze(): void
   /** Starts it again, on the same port and data. */
   start(): Promise<void>
   /** Stops it for good and deletes its folder. */
@@ -28,6 +33,8 @@ export interface Postgres {
 export interface PostgresOptions {
   /** Server settings, `name: value`. Durability stays as it is by default: full. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Makes the folder of the data, instead of `initdb`. */
+  readonly populate?: (data: string) => Promise<void>
 }
 
 interface Binaries {
@@ -37,19 +44,12 @@ interface Binaries {
 
 /** @throws the package with the server is missing, or the server did not start; says what to do */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  const ids = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
-  const folder = mkdtempSync(join(tmpdir(), 'pawl-postgres-'))
-  if (ids.uid !== undefined) chownSync(folder, ids.uid, ids.gid)
-  const binaries = reachable(await binariesOf(), folder, ids.uid !== undefined)
+  const ids = identity()
+  const folder = serverFolder('postgres')
+  const binaries = reachable(await binariesOf(), folder)
   const data = join(folder, 'data')
-  const made = spawnSync(
-    binaries.initdb,
-    ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C'],
-    { ...ids, cwd: folder, encoding: 'utf8' },
-  )
-  if (made.status !== 0) {
-    throw new Error(`initdb failed: ${made.error?.message ?? ''} ${made.stderr}`.trim())
-  }
+  if (options.populate === undefined) initialise(binaries, { folder, data })
+  else await options.populate(data)
   const port = await freePort()
   const settings = { max_connections: '300', ...options.settings }
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
@@ -57,24 +57,35 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 
   let server: ChildProcess | undefined
   const end = (): void => void server?.kill('SIGQUIT')
+  const ending = async (how: (running: ChildProcess) => Promise<void>): Promise<void> => {
+    const running = server
+    server = undefined
+    if (running !== undefined) await how(running)
+  }
   const cluster: Postgres = {
     url: `postgres://postgres@127.0.0.1:${String(port)}/postgres`,
     port,
+    data,
     start: async () => {
       server = spawn(binaries.postgres, args, {
         ...ids,
         cwd: folder,
         stdio: ['ignore', 'ignore', 'pipe'],
       })
-      await ready(server)
+      // A standby says "read-only connections".
+      await ready(server, { server: 'PostgreSQL', says: 'ready to accept', withinMs: READY_MS })
     },
-    stop: async (how = 'fast') => {
-      const stopping = server
-      server = undefined
-      if (stopping === undefined || stopping.exitCode !== null) return
-      const exited = once(stopping, 'exit')
-      stopping.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT')
-      await exited
+    stop: (how = 'fast') =>
+      ending((running) => ended(running, how === 'fast' ? 'SIGINT' : 'SIGQUIT')),
+    crash: () =>
+      ending(async (running) => {
+        signalAll(running, 'SIGSTOP') // Else a server sees its children die, and begins to recover.
+        const children = childrenOf(running)
+        for (const child of children) process.kill(child, 'SIGKILL')
+        await ended(running, 'SIGKILL')
+      }),
+    freeze: () => {
+      if (server !== undefined) signalAll(server, 'SIGSTOP')
     },
     remove: async () => {
       process.off('exit', end)
@@ -85,6 +96,31 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   process.on('exit', end)
   await cluster.start()
   return cluster
+}
+
+function initialise(
+  { initdb }: Binaries,
+  { folder, data }: { readonly folder: string; readonly data: string },
+): void {
+  const made = spawnSync(
+    initdb,
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale=C'],
+    { ...identity(), cwd: folder, encoding: 'utf8' },
+  )
+  if (made.status !== 0) {
+    throw new Error(`initdb failed: ${made.error?.message ?? ''} ${made.stderr}`.trim())
+  }
+}
+
+/** The server first: it can start no other then. */
+function signalAll(server: ChildProcess, signal: NodeJS.Signals): void {
+  server.kill(signal)
+  for (const child of childrenOf(server)) process.kill(child, signal)
+}
+
+function childrenOf({ pid }: ChildProcess): readonly number[] {
+  const list = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')
+  return list.trim().split(' ').filter(Boolean).map(Number)
 }
 
 /** A port of loopback that nobody listens on now. */
@@ -109,37 +145,13 @@ async function binariesOf(): Promise<Binaries> {
 }
 
 /** `nobody` must be able to walk to the binaries; below a closed folder (/root) a copy serves. */
-function reachable(binaries: Binaries, folder: string, asNobody: boolean): Binaries {
+function reachable(binaries: Binaries, folder: string): Binaries {
   accessSync(binaries.postgres, constants.X_OK)
-  const tried = spawnSync(
-    binaries.postgres,
-    ['--version'],
-    asNobody ? { uid: NOBODY, gid: NOBODY, cwd: '/' } : {},
-  )
+  const tried = spawnSync(binaries.postgres, ['--version'], { ...identity(), cwd: '/' })
   if (tried.status === 0) return binaries
   const native = dirname(dirname(binaries.postgres))
   const copy = join(folder, 'native')
   cpSync(native, copy, { recursive: true, verbatimSymlinks: true })
   const moved = (path: string): string => path.replace(native, copy)
   return { initdb: moved(binaries.initdb), postgres: moved(binaries.postgres) }
-}
-
-async function ready(server: ChildProcess): Promise<void> {
-  let log = ''
-  await new Promise<void>((resolve, reject) => {
-    const late = setTimeout(
-      () => reject(new Error(`PostgreSQL was not ready in time:\n${log}`)),
-      READY_MS,
-    )
-    server.stderr?.on('data', (chunk: Buffer) => {
-      log = (log + chunk.toString()).slice(-4_000)
-      if (!log.includes('ready to accept connections')) return
-      clearTimeout(late)
-      resolve()
-    })
-    server.once('exit', (code) => {
-      clearTimeout(late)
-      reject(new Error(`PostgreSQL ended with ${String(code)}:\n${log}`))
-    })
-  })
 }

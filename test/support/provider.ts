@@ -47,6 +47,8 @@ export async function startProvider({
       }, latencyMs)
     })
   })
+  // Longer than any test: a process that was stopped takes its connection up again.
+  server.keepAliveTimeout = 120_000
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

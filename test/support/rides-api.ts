@@ -1,6 +1,6 @@
 /**
  * A real API process for crash tests: books a ride (stage), charges the card (call), writes a receipt (finish). The same
- * handler behind Express 5 or behind fetch, on the run's PostgreSQL. `X-Failpoints` says where a request kills, stops
+ * handler behind Express 5 or behind fetch, on any engine. `X-Failpoints` says where a request kills, stops
  * or fails its own process; everything that happens is one JSON object a line on stdout.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
@@ -8,11 +8,10 @@ import { randomUUID } from 'node:crypto'
 import { writeSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { NextFunction, Request as ExpressReq, Response as ExpressRes } from 'express'
-import pg from 'pg'
-import { pgStore } from '../../src/databases/pg.ts'
 import { idempotent as expressIdempotent } from '../../src/frameworks/express.ts'
 import { idempotent as fetchIdempotent } from '../../src/frameworks/fetch.ts'
 import { createIdempotency, type PawlEvent, type Run, systemRuntime } from '../../src/index.ts'
+import { type EngineName, ridesDatabase } from './rides-database.ts'
 
 const OPERATION = 'create-ride'
 
@@ -93,13 +92,15 @@ function setting(name: string): string {
   return value
 }
 
-const database = new pg.Pool({
-  connectionString: setting('RIDES_DATABASE'),
-  max: 20,
-  ...(env['RIDES_PIPELINE'] === 'on' ? { pipeline: true } : {}),
+const KEEP_ALIVE_MS = 120_000
+
+const { store, tx: inWords } = await ridesDatabase({
+  engine: setting('RIDES_ENGINE') as EngineName,
+  at: setting('RIDES_DATABASE'),
+  pipeline: env['RIDES_PIPELINE'] === 'on',
 })
 const idempotency = createIdempotency({
-  store: pgStore(database),
+  store,
   lease: `${Number(setting('RIDES_LEASE_MS'))}ms`,
   ...(env['RIDES_EVENTS'] === 'off'
     ? {}
@@ -108,15 +109,15 @@ const idempotency = createIdempotency({
   ...(env['RIDES_FAILPOINTS'] === 'off' ? {} : { runtime: { ...systemRuntime, failpoint: pass } }),
 })
 
-async function effect(tx: pg.PoolClient, run: Run<pg.PoolClient>, stage: string, note: string) {
-  await tx.query(
-    'insert into effects (scope, key, stage, attempt, note) values ($1, $2, $3, $4, $5)',
+async function effect(tx: unknown, run: Run<unknown>, stage: string, note: string) {
+  await inWords(tx).query(
+    'insert into effects (scope, idempotency_key, stage, attempt, note) values ($1, $2, $3, $4, $5)',
     [run.scope, run.key, stage, run.attempt, note],
   )
 }
 
 /** Ids are drawn at random in each execution: a step that ran twice shows in the bytes. */
-async function book(run: Run<pg.PoolClient>, input: { to: string }, repeatable: boolean) {
+async function book(run: Run<unknown>, input: { to: string }, repeatable: boolean) {
   const ride = await run.stage('ride_created', async (tx) => {
     const id = `ride-${randomUUID()}`
     await effect(tx, run, 'ride_created', id)
@@ -205,6 +206,9 @@ function listen(start: (port: number, done: () => void) => Server): void {
     if (typeof address !== 'object' || address === null) throw new Error('no port')
     tell({ type: 'listening', port: address.port })
   })
+  // Longer than any test: a connection that the server gives up (after 5 s) while a client takes it up again is reset,
+  // and looks like an answer that was lost.
+  server.keepAliveTimeout = KEEP_ALIVE_MS
 }
 
 process.stdin.resume()

@@ -22,6 +22,8 @@ export interface TcpProxy {
   /** Bytes are held in both directions: a half-open connection. */
   hold(on: boolean): void
   cutAll(): void
+  /** Connections go to another port from now on; those that are open are cut. */
+  pointTo(port: number): void
   /** Cuts the next connection whose client sends `match`; resolves when it has. */
   cutNext(cut: Cut, match: string): Promise<void>
   close(): Promise<void>
@@ -33,12 +35,13 @@ interface Trap {
   readonly sprung: () => void
 }
 
-/** Forwards to `port` of loopback. */
+/** Forwards to `port` of loopback, until it is pointed elsewhere. */
 export async function startTcpProxy(port: number): Promise<TcpProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>()
   let trap: Trap | undefined
   let refusing = false
   let holding = false
+  let target = port
   let accepted = 0
 
   const proxy = createServer((client) => {
@@ -47,7 +50,7 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       client.destroy()
       return
     }
-    const server = connect(port, '127.0.0.1')
+    const server = connect(target, '127.0.0.1')
     const pair = [client, server] as const
     pairs.add(pair)
     const drop = (): void => {
@@ -100,6 +103,10 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       holding = on
     },
     cutAll,
+    pointTo: (to) => {
+      target = to
+      cutAll()
+    },
     cutNext: (cut, match) =>
       new Promise((sprung) => {
         trap = { cut, match, sprung }

@@ -1,34 +1,21 @@
 /**
- * Goal: no rule goes untested. Method: the numbers that open the titles of test/conformance are collected, and every
- * rule of the list must be among them. `'19 · …'` is one rule's, `'28, 30 · …'` and `'41–43 · …'` are several rules'.
+ * Goal: no rule goes untested. Method: the numbers that open the titles of test/conformance, and of the stores on
+ * clusters, are collected, and every rule of the list must be among them.
  */
 import { expect, test } from 'vitest'
+import { numbersOf, range } from '../support/rules.ts'
 import { below, literalsOf, tree, type TreeFile } from './tree.ts'
 
-/** The others need what is not there yet: 34 the reaper, 45 PgBouncer, 46 an application's rights, 47 the completer. */
-const RULES: readonly number[] = [...range(1, 33), ...range(35, 44)]
-const TITLE = /^((?:\d+(?:\s*[–-]\s*\d+)?\s*,\s*)*\d+(?:\s*[–-]\s*\d+)?) · \S/
-
-function range(from: number, to: number): readonly number[] {
-  return Array.from({ length: to - from + 1 }, (_, index) => from + index)
-}
-
-/** The numbers that open a title. */
-function numbersOf(title: string): readonly number[] {
-  const [, list = ''] = TITLE.exec(title) ?? []
-  return list.split(',').flatMap((part) => {
-    const [from, to] = part.split(/[–-]/).map((text) => Number.parseInt(text, 10))
-    if (from === undefined || Number.isNaN(from)) return []
-    return range(from, to ?? from)
-  })
-}
-
+/** The others need what is not there yet: 34 the reaper, 46 an application's rights, 47 the completer. */
+const RULES: readonly number[] = [...range(1, 33), ...range(35, 45)]
 function coveredBy(files: readonly TreeFile[]): ReadonlySet<number> {
   return new Set(files.flatMap(literalsOf).flatMap(({ text }) => numbersOf(text)))
 }
 
 test('every rule has a test that carries its number', () => {
-  const files = below(tree(), 'test/conformance', ['.test.ts'])
+  const files = ['test/conformance', 'test/contract'].flatMap((folder) =>
+    below(tree(), folder, ['.test.ts']),
+  )
   const covered = coveredBy(files)
   expect(RULES.filter((rule) => !covered.has(rule))).toEqual([])
 })

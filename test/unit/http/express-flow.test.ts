@@ -4,19 +4,17 @@
  */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { createRequire } from 'node:module'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import express from 'express'
+import express4 from 'express4'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { createIdempotency, currentRun, type PawlEvent } from '../../../src/index.ts'
 import { pgliteStore } from '../../../src/databases/pglite.ts'
 import { idempotent } from '../../../src/frameworks/express.ts'
-
-const express4 = createRequire(import.meta.url)('express4') as typeof express
 
 const db = new PGlite()
 const events: PawlEvent[] = []

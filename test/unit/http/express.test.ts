@@ -6,7 +6,6 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -14,12 +13,11 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip, gunzipSync } from 'node:zlib'
 import { PGlite } from '@electric-sql/pglite'
 import express from 'express'
+import express4 from 'express4'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createIdempotency, type Idempotency } from '../../../src/core/idempotency.ts'
 import { pgliteStore } from '../../../src/databases/pglite.ts'
 import { idempotent } from '../../../src/frameworks/express.ts'
-
-const express4 = createRequire(import.meta.url)('express4') as typeof express
 
 type Handler = (req: express.Request, res: express.Response, next: express.NextFunction) => unknown
 

@@ -1,0 +1,141 @@
+/** A record in memory, and what each change of the contract makes of it. Pure: nobody's time, nobody's lock. */
+import type { Outcome } from '../core/outcome.ts'
+import {
+  FINISHED,
+  type FoundRecord,
+  stagesOf,
+  stagesText,
+  STARTED,
+  type State,
+} from '../core/record.ts'
+import type { ClaimInput, Hold, ResetInput, Seen, TakeOverInput, Write } from '../core/store.ts'
+
+/** Never changed: a change makes another one. Instants are milliseconds of the store's clock. */
+export interface MemoryRecord {
+  readonly id: string
+  readonly scope: string
+  readonly operation: string
+  readonly key: string
+  readonly fingerprint: string
+  readonly method: string | undefined
+  readonly path: string | undefined
+  readonly state: State
+  readonly owner: string | undefined
+  readonly attempt: number
+  readonly revision: number
+  readonly recoveryPoint: string
+  /** As a database has them: text, so that nobody can change what is stored. */
+  readonly stages: string
+  readonly execution: string
+  readonly lockedUntil: number
+  readonly expiresAt: number
+  readonly outcome: Outcome | undefined
+}
+
+const NO_STAGES = stagesText(new Map())
+
+/** A first claim. */
+export function first(input: ClaimInput, now: number, execution: string): MemoryRecord {
+  const { id, scope, operation, key, fingerprint, method, path, owner } = input
+  return {
+    id,
+    scope,
+    operation,
+    key,
+    fingerprint,
+    method,
+    path,
+    state: 'running',
+    owner,
+    attempt: 1,
+    revision: 0,
+    recoveryPoint: STARTED,
+    stages: NO_STAGES,
+    execution,
+    lockedUntil: now + input.leaseMs,
+    expiresAt: now + input.retentionMs,
+    outcome: undefined,
+  }
+}
+
+/** As the core sees it. */
+export function found(record: MemoryRecord, now: number): FoundRecord {
+  const { id, state, fingerprint, owner, attempt, revision, recoveryPoint, execution } = record
+  return {
+    id,
+    state,
+    fingerprint,
+    owner,
+    attempt,
+    revision,
+    recoveryPoint,
+    stages: stagesOf(record.stages),
+    execution,
+    expired: record.expiresAt <= now,
+    leaseLeftMs: owner === undefined ? 0 : Math.max(0, record.lockedUntil - now),
+    outcome: record.outcome && copyOf(record.outcome),
+  }
+}
+
+/** Still as it was seen, unfinished, and nobody works on it. */
+export function isLapsed(record: MemoryRecord, seen: Seen, now: number): boolean {
+  const isSeen = record.attempt === seen.attempt && record.revision === seen.revision
+  return isSeen && record.state === 'running' && found(record, now).leaseLeftMs === 0
+}
+
+export function takenOver(record: MemoryRecord, input: TakeOverInput, now: number): MemoryRecord {
+  const { owner } = input
+  return { ...record, owner, attempt: record.attempt + 1, lockedUntil: now + input.leaseMs }
+}
+
+export function stopped(record: MemoryRecord): MemoryRecord {
+  return { ...record, state: 'unknown', owner: undefined, revision: record.revision + 1 }
+}
+
+/** A new execution in the place of an expired one. */
+export function startedAnew(
+  record: MemoryRecord,
+  input: ResetInput,
+  now: number,
+  execution: string,
+): MemoryRecord {
+  const { scope, operation, key, attempt, revision } = record
+  const anew = first({ ...input, scope, operation, key }, now, execution)
+  return { ...anew, attempt: attempt + 1, revision: revision + 1 }
+}
+
+export function isHeld(record: MemoryRecord | undefined, hold: Hold): record is MemoryRecord {
+  return (
+    record !== undefined &&
+    record.state === 'running' &&
+    record.owner === hold.owner &&
+    record.attempt === hold.attempt
+  )
+}
+
+/** What a change makes of a record that is held; undefined where the record is not as the change has seen it. */
+export function written(record: MemoryRecord, write: Write, now: number): MemoryRecord | undefined {
+  if (write.kind === 'release') return { ...record, owner: undefined }
+  if (record.recoveryPoint !== write.from || record.revision !== write.revision) return undefined
+  const next = { ...record, revision: record.revision + 1 }
+  switch (write.kind) {
+    case 'advance':
+    case 'journal': {
+      const recoveryPoint = write.kind === 'advance' ? write.to : record.recoveryPoint
+      const stages = stagesText(write.stages)
+      return { ...next, recoveryPoint, stages, lockedUntil: now + write.leaseMs }
+    }
+    case 'finish': {
+      const outcome = copyOf(write.outcome)
+      const expiresAt = now + write.retentionMs
+      return { ...next, state: 'finished', recoveryPoint: FINISHED, outcome, expiresAt }
+    }
+    case 'unknown':
+      return { ...stopped(record), stages: stagesText(write.stages) }
+  }
+}
+
+/** What a caller does to his bytes afterwards is not in the store, nor the other way round. */
+function copyOf(outcome: Outcome): Outcome {
+  return { ...outcome, body: outcome.body && Uint8Array.from(outcome.body) }
+}

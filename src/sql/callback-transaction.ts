@@ -1,0 +1,96 @@
+/**
+ * A transaction that a library opens around a callback, and commits or rolls back by itself. What it does not tell is
+ * found out: how far it had come when it rejected, whether the server is still there, and whether an error was
+ * swallowed.
+ */
+import {
+  type Closing,
+  CommitLostError,
+  ConnectError,
+  ConnectionLostError,
+  RolledBackError,
+  type Rows,
+  type Statement,
+} from './database.ts'
+import type { Dialect } from './dialect.ts'
+import { mustHold } from './fence.ts'
+
+/** How the library does it. */
+export interface CallbackTransaction<Tx> {
+  readonly dialect: Pick<Dialect, 'failureOf' | 'hasAnswered' | 'guard'>
+  /** Opens a transaction at READ COMMITTED or the level that was asked for, runs `work`, commits. */
+  readonly open: (work: (tx: Tx) => Promise<void>) => Promise<unknown>
+  readonly within: (tx: Tx, statement: Statement) => Promise<Rows>
+  /** What the work gets: it refuses statements after the work has settled. Absent: the library's own does. */
+  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>) => Promise<R>
+}
+
+const PROBE: Statement = { text: 'select 1 as alive', values: [] }
+
+/**
+ * Runs `work` in a transaction of the library.
+ *
+ * @throws as {@link Database.transaction} says
+ */
+export async function callbackTransaction<Tx, R>(
+  { dialect, open, within, lend }: CallbackTransaction<Tx>,
+  work: (tx: Tx) => Promise<Closing<R>>,
+): Promise<R> {
+  let step: 'opening' | 'working' | 'committing' = 'opening'
+  let done: Closing<R> | undefined
+  let failure: unknown
+  const { guard } = dialect
+  const guarded = async (tx: Tx): Promise<void> => {
+    if (guard !== undefined) await within(tx, { text: guard.begin, values: [] })
+  }
+  const mustBeWhole = async (tx: Tx): Promise<void> => {
+    // A transaction in which a statement has failed refuses the next one, whoever swallowed the error.
+    if (guard === undefined) return void (done?.last ?? (await within(tx, PROBE)))
+    try {
+      await within(tx, { text: guard.end, values: [] })
+    } catch (error) {
+      throw guard.isGone(error) ? new RolledBackError() : error
+    }
+  }
+  const isAlive = (tx: Tx): Promise<boolean> =>
+    within(tx, PROBE).then(
+      () => true,
+      (error: unknown) => dialect.hasAnswered(error),
+    )
+  try {
+    await open(async (tx) => {
+      step = 'working'
+      try {
+        await guarded(tx)
+        done = await (lend === undefined ? work(tx) : lend(tx, work))
+        await mustBeWhole(tx)
+        if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
+      } catch (error) {
+        const isKnown = error instanceof RolledBackError || (await isAlive(tx))
+        failure = isKnown ? error : new ConnectionLostError(error)
+        throw failure
+      }
+      step = 'committing'
+    })
+  } catch (error) {
+    throw reasonOf(error, { step, failure, dialect })
+  }
+  return (done as Closing<R>).value
+}
+
+interface Rejection {
+  readonly step: 'opening' | 'working' | 'committing'
+  readonly failure: unknown
+  readonly dialect: Pick<Dialect, 'hasAnswered'>
+}
+
+function reasonOf(error: unknown, { step, failure, dialect }: Rejection): unknown {
+  switch (step) {
+    case 'opening':
+      return new ConnectError(error)
+    case 'working':
+      return failure
+    case 'committing':
+      return dialect.hasAnswered(error) ? error : new CommitLostError(error)
+  }
+}

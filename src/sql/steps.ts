@@ -1,0 +1,57 @@
+/**
+ * The steps of the protocol that have no transaction of the application's, as a dialect takes them. What they throw is
+ * the driver's own; the store translates it.
+ */
+import type {
+  ClaimInput,
+  Hold,
+  ResetInput,
+  Seen,
+  Store,
+  TakeOverInput,
+  Write,
+} from '../core/store.ts'
+import type { Rows, Statement } from './database.ts'
+
+/** Runs Pawl's own statements. */
+export interface Runner {
+  query(this: void, statement: Statement): Promise<Rows>
+  /** Several in one transaction, at the connection's own level of isolation. */
+  transaction<R>(
+    this: void,
+    work: (query: (statement: Statement) => Promise<Rows>) => Promise<R>,
+  ): Promise<R>
+}
+
+/** What became of some claims. */
+export interface Claimed {
+  /** `id`, `owner` and `execution` of those that were inserted. */
+  readonly inserted: Rows
+  /** The records that stand in the way of the others. */
+  readonly found: Rows
+}
+
+/** One kind of change, many of which may travel together. */
+export interface Changes<Change = unknown> {
+  /** What it says now: what its maker changes later is not in it. */
+  ready(hold: Hold, write: Write): Change
+  /** Characters, as near as matters. */
+  weigh(change: Change): number
+  /** In the order of the changes: true where it was made, false where it was fenced. */
+  run(changes: readonly Change[]): Promise<readonly boolean[]>
+}
+
+/** Each returns rows as {@link Store} says what they mean: a record, or none. */
+export interface Steps {
+  claim(claims: readonly ClaimInput[]): Promise<Claimed>
+  takeOver(input: TakeOverInput): Promise<Rows>
+  stopUnknown(seen: Seen): Promise<Rows>
+  reset(input: ResetInput): Promise<Rows>
+  readonly writes: Changes
+  readonly finishes: Changes
+  reread(id: string): Promise<Rows>
+  /** One row a hold that is lost. */
+  heartbeat(holds: readonly Hold[], leaseMs: number): Promise<Rows>
+  /** How many were deleted. */
+  reap(limit: number, graceMs: number): ReturnType<Store<unknown>['reap']>
+}

@@ -1,0 +1,56 @@
+/** PostgreSQL below the API of a conformance test; PgBouncer may stand before it. */
+import pg from 'pg'
+import { expect } from 'vitest'
+import { pgStore } from '../../src/databases/pg.ts'
+import { POSTGRES } from '../contract/words.ts'
+import type { AppDatabase, Reached, Row } from './app-database.ts'
+
+export function onPostgres(reached: Reached): AppDatabase {
+  const { at, name, elsewhere, pipeline = false, max, down, beforeLook } = reached
+  const where = down === true ? { host: '127.0.0.1', port: 1 } : { connectionString: at, pipeline }
+  const pool = new pg.Pool({ application_name: name, max, ...where })
+  pool.on('error', () => undefined)
+  watchQueries(pool, beforeLook)
+  const count = async (condition: string): Promise<number> => {
+    const text = `select count(*)::int as n from pg_stat_activity
+       where application_name = $1 and pid <> pg_backend_pid() and ${condition}`
+    return Number((await pool.query<{ n: number }>(text, [name])).rows[0]?.n)
+  }
+  return {
+    store: (table) => pgStore(pool, { table }),
+    words: POSTGRES,
+    effects: undefined,
+    query: async (text, values = []) => (await pool.query<Row>(text, [...values])).rows,
+    connect: async () => {
+      const client = await pool.connect()
+      return {
+        query: async (text, values = []) => (await client.query<Row>(text, [...values])).rows,
+        end: () => Promise.resolve(client.release()),
+      }
+    },
+    open: () => count(`state like 'idle in transaction%'`),
+    expectQuiet: async () => {
+      if (elsewhere || down === true) return
+      expect(await count(`state <> 'idle'`)).toBe(0)
+      expect([pool.idleCount, pool.waitingCount]).toEqual([pool.totalCount, 0])
+    },
+    end: () => pool.end(),
+  }
+}
+
+/** Statements are told apart by what they do, not by how they are written. */
+const isLook = (statement: string): boolean =>
+  /^\s*select\b/i.test(statement) && /\bexpired\b/.test(statement)
+
+/** Those that are sent on the pool itself. */
+function watchQueries(pool: pg.Pool, before: Reached['beforeLook']): void {
+  if (before === undefined) return
+  const query = pool.query.bind(pool) as (asked: unknown, ...rest: unknown[]) => Promise<unknown>
+  Object.assign(pool, {
+    query: async (asked: unknown, ...rest: unknown[]) => {
+      const text = typeof asked === 'string' ? asked : (asked as { text: string }).text
+      if (isLook(text)) await before()
+      return await query(asked, ...rest)
+    },
+  })
+}
