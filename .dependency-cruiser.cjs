@@ -11,6 +11,8 @@ const LAYERS = {
   databases: { layers: ['sql', 'core'] },
   medusa: { layers: ['sql', 'core'], builtins: ['crypto', 'async_hooks'], packages: ['typeorm'] },
   frameworks: { layers: ['http', 'core'], builtins: ['http', 'stream'] },
+  workers: { layers: ['core'] },
+  admin: { layers: ['core'] },
   memory: { layers: ['core'] },
   redis: { layers: ['core'], builtins: ['crypto'] },
   testing: { layers: ['core'], builtins: ['assert/strict'] },

@@ -30,8 +30,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // One file at a time: beside the load test on two cores, others would measure the machine.
-    maxWorkers: 1,
+    // Most of the time a test waits, for a lease or a server. More would meet the limits of a shared MariaDB.
+    maxWorkers: 2,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     // Type tests: a `@ts-expect-error` without an error behind it fails the run. test/tidy/types.test.ts holds that.
     typecheck: {

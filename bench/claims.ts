@@ -77,6 +77,7 @@ function freshClaim(): ClaimInput {
     owner: randomUUID(),
     method: 'POST',
     path: '/rides',
+    task: undefined,
     leaseMs: LEASE_MS,
     retentionMs: RETENTION_MS,
   }

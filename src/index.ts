@@ -15,6 +15,8 @@ export {
   OutcomeUnknownError,
   OutsideTransactionError,
   PawlError,
+  RecordNotFoundError,
+  RecordStateError,
   RecoveryPointUnknownError,
   ResultNotJsonError,
   RunMissingError,
@@ -26,16 +28,25 @@ export {
   StoreUnavailableError,
   TransactionEndedError,
   TransactionFailedInsideError,
+  VersionUnknownError,
 } from './core/errors.ts'
 export type { PawlEvent } from './core/events.ts'
 export {
   createIdempotency,
   type Idempotency,
   type IdempotencyOptions,
-  type OperationOptions,
+  type Operation,
   type RunRequest,
   type RunResult,
 } from './core/idempotency.ts'
+export type {
+  Authorization,
+  OperationDefinition,
+  OperationHandler,
+  OperationRequest,
+} from './core/operation.ts'
+export type { OperationOptions } from './core/policy.ts'
+export type { Resolution, Resolver, ResolverContext } from './core/resolution.ts'
 export type { Json, JsonOnly, NotJson } from './core/json.ts'
 export { type Draft, type Header, type Outcome, STORED_HEADERS } from './core/outcome.ts'
 export type { ResponseRun, ResponseStore, RunOver } from './core/response-run.ts'
@@ -55,15 +66,29 @@ export {
   type Runtime,
   systemRuntime,
 } from './core/runtime.ts'
-export type { FoundRecord, Stages, State, Step } from './core/record.ts'
+export type {
+  FoundRecord,
+  Stages,
+  State,
+  Step,
+  StoppedState,
+  Task,
+  WholeRecord,
+} from './core/record.ts'
 export {
   AbortedError,
+  type Backlog,
   type ClaimInput,
   type ClaimReply,
   type CommitOptions,
   CommitUnknownError,
+  type DueRecord,
+  type Erased,
+  type EraseInput,
+  type ForgetInput,
   type Hold,
   type ResetInput,
+  type RestartInput,
   type Seen,
   type Store,
   type StoreProblem,

@@ -16,18 +16,10 @@ import type { Leased } from './heartbeat.ts'
 import { isStepName } from './identity.ts'
 import { invariant } from './invariant.ts'
 import type { WholeResponse } from './outcome.ts'
+import type { Policy } from './policy.ts'
 import { type Stages, type Step } from './record.ts'
 import type { Run } from './run.ts'
 import type { Hold, Write } from './store.ts'
-
-/** What stays the same over all attempts and operations of one route: parsed once. */
-export interface Policy {
-  readonly retentionMs: number
-  readonly waitMs: number
-  readonly onError: 'resume' | 'store'
-  readonly responseMax: number
-  readonly storeHeaders: readonly string[]
-}
 
 /** What an attempt starts from. */
 export interface ActiveRunStart {
@@ -40,6 +32,7 @@ export interface ActiveRunStart {
   readonly revision: number
   readonly stages: Stages
   readonly resumed: boolean
+  readonly version: string | undefined
   readonly policy: Policy
   /** Told when `run.finish` is durable, before the handler goes on. */
   readonly finished: (() => void) | undefined

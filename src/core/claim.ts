@@ -4,13 +4,15 @@
  * itself when its acknowledgement was lost.
  * Protocol: docs/internals/protocol.md#claim. Conformance 19, 20, 26–29, 32, 35, 38, 44.
  */
-import type { Policy } from './active-run.ts'
 import { ask, backoff, sleep } from './ask.ts'
 import type { Engine } from './engine.ts'
-import { StoreUnavailableError } from './errors.ts'
+import { StoreUnavailableError, VersionUnknownError } from './errors.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { invariant } from './invariant.ts'
+import type { Registered } from './operation.ts'
 import type { Outcome } from './outcome.ts'
+import type { Policy } from './policy.ts'
+import { resolveUnknown } from './resolver.ts'
 import { decide, type FoundRecord, sentCall, type Stages, STARTED } from './record.ts'
 import type { ClaimInput, ClaimReply, Hold } from './store.ts'
 
@@ -18,13 +20,15 @@ import type { ClaimInput, ClaimReply, Hold } from './store.ts'
 const ROUNDS_MAX = 20
 /** How many rounds a lapsed record may be locked by somebody before it counts as in progress. */
 const LOCKED_ROUNDS_MAX = 3
+/** How often a resolver is asked for one claim: it may be raced by others'. */
+const RESOLUTIONS_MAX = 3
 const LOCKED_RETRY_MS = 1_000
 const ALIVE_RETRY_MS = 1_000
 const POLL_FIRST_MS = 25
 const POLL_MAX_MS = 500
 
 /** One request for a claim. */
-export interface ClaimRequest {
+export interface ClaimRequest<Tx, Isolation extends string> {
   /** The digest of the three that follow. */
   readonly id: string
   readonly operation: string
@@ -34,6 +38,18 @@ export interface ClaimRequest {
   readonly method?: string | undefined
   readonly path?: string | undefined
   readonly policy: Policy
+  /** Of a registered operation. */
+  readonly work?: Work<Tx, Isolation> | undefined
+}
+
+/** What a registered operation brings to a claim. */
+export interface Work<Tx, Isolation extends string> {
+  readonly registered: Registered<Tx, Isolation>
+  readonly input: unknown
+  /** Stored by a claim that begins the record. */
+  readonly task: ClaimInput['task']
+  /** Of a completer: only this execution is gone on with, for its input is that of no other, and nothing is begun. */
+  readonly execution?: string
 }
 
 /** What came of it. */
@@ -46,11 +62,15 @@ export type ClaimResult =
       readonly revision: number
       readonly stages: Stages
       readonly resumed: boolean
+      readonly version: string | undefined
     }
   | { readonly kind: 'finished'; readonly id: string; readonly outcome: Outcome }
   | { readonly kind: 'in_progress'; readonly id: string; readonly retryAfterMs: number }
   | { readonly kind: 'mismatch'; readonly id: string }
   | { readonly kind: 'unknown'; readonly id: string }
+  | { readonly kind: 'failed'; readonly id: string }
+  /** There was nothing to go on with. */
+  | { readonly kind: 'gone'; readonly id: string }
 
 /**
  * Claims the record of a request, waiting for a live lease as long as the policy says. No connection is held meanwhile.
@@ -59,57 +79,61 @@ export type ClaimResult =
  */
 export async function claim<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: ClaimRequest,
+  request: ClaimRequest<Tx, Isolation>,
 ): Promise<ClaimResult> {
   const input = inputOf(engine, request)
   const waitUntil = engine.runtime.now() + request.policy.waitMs
   let polls = 0
   let lockedRounds = 0
+  let resolutions = 0
+  const { id } = input
   if (engine.failpoint) await engine.failpoint('claim.before', { id: input.id, attempt: 0 })
   for (let round = 1; round <= ROUNDS_MAX; round++) {
-    const reply = await askToClaim(engine, input)
+    const reply = await lookOrClaim(engine, request, input)
+    if (reply.kind === 'gone') return { kind: 'gone', id }
     if (reply.kind === 'inserted') return claimed(engine, request, input, 1, reply.execution)
     if (reply.kind === 'nothing') {
       await backoff(engine.runtime, Math.min(round, 4))
       continue
     }
     const { record } = reply
-    invariant(record.id === input.id, 'a claim finds its own record', { id: input.id })
+    invariant(record.id === id, 'a claim finds its own record', { id })
     const decision = decide(record, input.owner, request.fingerprint)
     switch (decision.kind) {
       case 'replay':
-        return { kind: 'finished', id: record.id, outcome: decision.outcome }
+        return { kind: 'finished', id, outcome: decision.outcome }
       case 'mismatch':
-        return { kind: 'mismatch', id: record.id }
+        return { kind: 'mismatch', id }
       case 'unknown':
-        return { kind: 'unknown', id: record.id }
+        mustKnow(request, record)
+        // Moved: somebody else has decided.
+        if (resolutions++ < RESOLUTIONS_MAX && (await resolution(engine, request, record))) continue
+        return { kind: 'unknown', id }
+      case 'failed':
+        return { kind: 'failed', id }
       case 'own':
         return claimed(engine, request, input, record.attempt, record.execution, record)
       case 'in_progress': {
         const left = waitUntil - engine.runtime.now()
-        if (left <= 0 || engine.inflight.state !== 'open') {
-          const retryAfterMs = soonest(engine, decision.leaseLeftMs)
-          return { kind: 'in_progress', id: record.id, retryAfterMs }
-        }
-        await sleep(
-          engine.runtime,
-          Math.min(left, decision.leaseLeftMs + 1, pollMs(engine, polls++)),
-        )
+        const { leaseLeftMs } = decision
+        if (left <= 0 || engine.inflight.state !== 'open')
+          return { kind: 'in_progress', id, retryAfterMs: soonest(engine, leaseLeftMs) }
+        await sleep(engine.runtime, Math.min(left, leaseLeftMs + 1, pollMs(engine, polls++)))
         round = 0
         continue
       }
       case 'mark_unknown':
-        await ask(engine, 'stopping a record', () => engine.store.stopUnknown(record))
+        await ask(engine, 'stopping a record', () => engine.store.stop(record, 'unknown'))
         continue
       case 'reset':
       case 'take_over': {
+        if (decision.kind === 'take_over') mustKnow(request, record)
         const taken = await take(engine, request, input, record, decision.kind)
         if (taken !== undefined)
           return claimed(engine, request, input, taken.attempt, taken.execution, taken)
         lockedRounds++
-        if (lockedRounds > LOCKED_ROUNDS_MAX && engine.runtime.now() >= waitUntil) {
-          return { kind: 'in_progress', id: record.id, retryAfterMs: LOCKED_RETRY_MS }
-        }
+        if (lockedRounds > LOCKED_ROUNDS_MAX && engine.runtime.now() >= waitUntil)
+          return { kind: 'in_progress', id, retryAfterMs: LOCKED_RETRY_MS }
         await backoff(engine.runtime, lockedRounds)
         continue
       }
@@ -165,7 +189,7 @@ function askToClaim<Tx, Isolation extends string>(
 
 function inputOf<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: ClaimRequest,
+  request: ClaimRequest<Tx, Isolation>,
 ): ClaimInput {
   return {
     id: request.id,
@@ -178,12 +202,45 @@ function inputOf<Tx, Isolation extends string>(
     path: request.path,
     leaseMs: engine.leaseMs,
     retentionMs: request.policy.retentionMs,
+    task: request.work?.task,
   }
+}
+
+/** @throws {@link VersionUnknownError} nobody here knows what the record's names mean */
+function mustKnow<Tx, Isolation extends string>(
+  { work, operation }: ClaimRequest<Tx, Isolation>,
+  { id, version }: FoundRecord,
+): void {
+  if (version === undefined || work === undefined || work.registered.knows(version)) return
+  throw new VersionUnknownError({ id, operation, version })
+}
+
+/** Whether it is worth looking at an unknown record again. */
+async function resolution<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  { work }: ClaimRequest<Tx, Isolation>,
+  record: FoundRecord,
+): Promise<boolean> {
+  if (work === undefined) return false
+  return (await resolveUnknown(engine, work.registered, record, work.input)) !== 'unknown'
+}
+
+/** A completer looks instead of claiming: what it would begin, nobody has asked for. */
+async function lookOrClaim<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  { id, work }: ClaimRequest<Tx, Isolation>,
+  input: ClaimInput,
+): Promise<ClaimReply | { readonly kind: 'gone' }> {
+  if (work?.execution === undefined) return await askToClaim(engine, input)
+  const record = await ask(engine, 'looking at a record', () => engine.store.find(id))
+  const isOver = record?.state === 'finished' && record.expired
+  if (record?.execution !== work.execution || isOver) return { kind: 'gone' }
+  return { kind: 'found', record }
 }
 
 async function take<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: ClaimRequest,
+  request: ClaimRequest<Tx, Isolation>,
   input: ClaimInput,
   seen: FoundRecord,
   how: 'take_over' | 'reset',
@@ -222,7 +279,7 @@ async function take<Tx, Isolation extends string>(
 
 function claimed<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: ClaimRequest,
+  request: ClaimRequest<Tx, Isolation>,
   input: ClaimInput,
   attempt: number,
   execution: string,
@@ -250,6 +307,7 @@ function claimed<Tx, Isolation extends string>(
     revision,
     stages,
     resumed,
+    version: record === undefined ? input.task?.version : record.version,
   } as const
   return engine.failpoint?.('claim.after', { id, attempt }).then(() => result) ?? result
 }

@@ -25,9 +25,13 @@ export type Code =
   | 'in_progress'
   | 'payload_mismatch'
   | 'outcome_unknown'
+  | 'attempts_exhausted'
   | 'response_not_stored'
   | 'store_unavailable'
   | 'recovery_point_unknown'
+  | 'version_unknown'
+  | 'record_not_found'
+  | 'record_state'
   | 'lease_lost'
   | 'stage_aborted'
   | 'closed'
@@ -55,9 +59,13 @@ export const CODES: Readonly<Record<Code, CodeFacts>> = {
   in_progress: fact('A request with this idempotency key is in progress', 409, true, false),
   payload_mismatch: fact('This idempotency key was used for another request', 422, false, true),
   outcome_unknown: fact('The outcome of this request is not known', 409, false, false),
+  attempts_exhausted: fact('This request was given up', 409, false, false),
   response_not_stored: fact('The request is done; its response was not kept', 409, false, false),
   store_unavailable: fact('The idempotency store is unavailable', 503, true, false),
   recovery_point_unknown: fact('This request cannot be resumed by this version', 409, false, false),
+  version_unknown: fact('This request was begun by another version', 409, true, false),
+  record_not_found: fact('There is no such record', 404, false, false),
+  record_state: fact('The record is in another state', 409, false, false),
   lease_lost: fact('Another attempt has taken over this request', 409, true, false),
   stage_aborted: fact('The database kept aborting this request', 503, true, false),
   closed: fact('The server is shutting down', 503, true, false),

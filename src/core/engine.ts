@@ -15,7 +15,11 @@ export interface Engine<Tx, Isolation extends string> {
   readonly leases: Leases
   readonly inflight: Inflight
   readonly leaseMs: number
+  /** After so long an attempt is not renewed any more. */
+  readonly attemptMaxMs: number
   /** How long one question to the store may take, retries included. */
   readonly storeTimeoutMs: number
   readonly fingerprintSecrets: readonly string[]
+  /** Each a `Registered`, by name. Untyped: an idempotency of any `tx` may be given to who asks for none. */
+  readonly operations: Map<string, unknown>
 }

@@ -190,6 +190,36 @@ export class OutcomeUnknownError extends PawlError {
   }
 }
 
+/** An operator asked for a record that is not there. */
+export class RecordNotFoundError extends PawlError {
+  override readonly name = 'RecordNotFoundError'
+  constructor(id: string) {
+    super(
+      'record_not_found',
+      `there is no record ${id}; give the operation_ref of a problem, or the id of an event. It may have expired.`,
+      { id },
+    )
+  }
+}
+
+/** An operator's action is for a record in another state. */
+export class RecordStateError extends PawlError {
+  override readonly name = 'RecordStateError'
+  constructor(at: {
+    readonly id: string
+    readonly state: string
+    readonly wanted: string
+    readonly remedy?: string
+  }) {
+    const remedy = at.remedy ?? 'look at it again, it may have moved on'
+    super(
+      'record_state',
+      `${at.id} is ${at.state}, and this is for a record that is ${at.wanted}; ${remedy}.`,
+      { id: at.id },
+    )
+  }
+}
+
 /** A call did not answer within its `timeout`. */
 export class CallTimeoutError extends PawlError {
   override readonly name = 'CallTimeoutError'
@@ -210,6 +240,20 @@ export class RecoveryPointUnknownError extends PawlError {
       'recovery_point_unknown',
       `${at.id} has "${at.recorded}" recorded where the handler ${at.asked}. Nothing was run. ` +
         `Deploy the version that knows "${at.recorded}", and keep the order of stages and calls deterministic.`,
+      { id: at.id },
+    )
+  }
+}
+
+/** A version of the operation began the record that this process does not know. Another process may. */
+export class VersionUnknownError extends PawlError {
+  override readonly name = 'VersionUnknownError'
+  constructor(at: { readonly id: string; readonly operation: string; readonly version: string }) {
+    super(
+      'version_unknown',
+      `${at.id} was begun by version ${at.version} of operation "${at.operation}", which this process does not know, ` +
+        `so it is left alone. Send the same request again; say renamed: { '${at.version}': {} } if this handler can ` +
+        `go on with such records as they are, or drain: { '${at.version}': handler }.`,
       { id: at.id },
     )
   }

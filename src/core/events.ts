@@ -32,6 +32,16 @@ export type PawlEvent =
   | (About & { readonly type: 'commit_unknown'; readonly step: string })
   | (About & { readonly type: 'commit_resolved'; readonly step: string; readonly landed: boolean })
   | (About & { readonly type: 'outcome_unknown'; readonly step: string })
+  | (About & {
+      readonly type: 'resolved'
+      readonly step: string
+      readonly resolution: 'done' | 'never'
+      readonly by: 'resolver' | 'operator'
+    })
+  | (About & { readonly type: 'resolver_failed'; readonly step: string; readonly error: unknown })
+  | (About & { readonly type: 'failed'; readonly why: 'attempts' | 'not_authorized' })
+  | (About & { readonly type: 'retried' })
+  | (About & { readonly type: 'completer_failed'; readonly error: unknown })
   | {
       readonly type: 'replayed'
       readonly id: string
@@ -45,6 +55,14 @@ export type PawlEvent =
       readonly code: Code
     }
   | { readonly type: 'unprotected'; readonly operation: string; readonly why: string }
+  | (About & { readonly type: 'forgotten' })
+  | { readonly type: 'purged'; readonly erased: number; readonly left: number }
+  | { readonly type: 'reaped'; readonly count: number }
+  | {
+      readonly type: 'worker_failed'
+      readonly worker: 'completer' | 'reaper'
+      readonly error: unknown
+    }
 
 const events = channel('pawl:event')
 

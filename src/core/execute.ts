@@ -8,9 +8,10 @@ import { call } from './call.ts'
 import { claim, type ClaimRequest } from './claim.ts'
 import { within } from './ask.ts'
 import type { Engine } from './engine.ts'
-import { ClosedError, PawlError } from './errors.ts'
+import { ClosedError, InvariantError, PawlError } from './errors.ts'
 import { finish, finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
+import type { Names } from './operation.ts'
 import type { HandlerResult, Run } from './run.ts'
 import { stage } from './stage.ts'
 
@@ -33,6 +34,13 @@ export type Answer =
   | { readonly kind: 'in_progress'; readonly id: string; readonly retryAfterMs: number }
   | { readonly kind: 'mismatch'; readonly id: string }
   | { readonly kind: 'unknown'; readonly id: string }
+  | { readonly kind: 'failed'; readonly id: string }
+  | { readonly kind: 'gone'; readonly id: string }
+
+/** Only a completer goes on with what must be there already. */
+export function neverGone(id: string): never {
+  throw new InvariantError('a claim that begins a record finds or makes it', { id })
+}
 
 /**
  * Executes a request once, or says why not.
@@ -43,7 +51,7 @@ export type Answer =
  */
 export async function execute<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
-  request: ClaimRequest,
+  request: ClaimRequest<Tx, Isolation>,
   handler: (
     run: Run<Tx, Isolation>,
   ) => Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft,
@@ -69,8 +77,13 @@ export async function execute<Tx, Isolation extends string>(
     case 'unknown':
       engine.announce({ type: 'refused', id: claimed.id, operation, code: 'outcome_unknown' })
       return claimed
+    case 'failed':
+      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'attempts_exhausted' })
+      return claimed
+    case 'gone':
+      return claimed
     case 'claimed': {
-      const { hold, execution, recoveryPoint, revision, stages, resumed } = claimed
+      const { hold, execution, recoveryPoint, revision, stages, resumed, version } = claimed
       const start = {
         hold,
         key,
@@ -81,6 +94,7 @@ export async function execute<Tx, Isolation extends string>(
         revision,
         stages,
         resumed,
+        version,
         policy,
         finished,
       }
@@ -89,7 +103,7 @@ export async function execute<Tx, Isolation extends string>(
         await release(run, undefined)
         throw new ClosedError(hold.id)
       }
-      return await attempt(run, facadeOf(run), handler)
+      return await attempt(run, facadeOf(run, request.work?.registered.namesOf(version)), handler)
     }
   }
 }
@@ -206,13 +220,21 @@ export async function giveUp<Tx, Isolation extends string>(
   )
 }
 
-function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): Run<Tx, Isolation> {
-  const { hold, key, scope, operation, resumed } = run.start
+/** Of whatever is not registered, or was not renamed. */
+const AS_THEY_ARE: Names = { stored: (name) => name, current: (name) => name }
+
+function facadeOf<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  names: Names = AS_THEY_ARE,
+): Run<Tx, Isolation> {
+  const { hold, key, scope, operation, resumed, version } = run.start
+  const { stored } = names
   return {
     id: hold.id,
     key,
     scope,
     operation,
+    version,
     attempt: hold.attempt,
     resumed,
     protected: true,
@@ -220,12 +242,12 @@ function facadeOf<Tx, Isolation extends string>(run: ActiveRun<Tx, Isolation>): 
       return run.signal
     },
     get recoveryPoint() {
-      return run.recoveryPoint
+      return names.current(run.recoveryPoint)
     },
     stage: <T>(name: string, work: (tx: Tx) => unknown, options = {}) =>
-      stage(run, name, work, options) as Promise<T>,
+      stage(run, stored(name), work, options) as Promise<T>,
     call: <T>(name: string, work: Parameters<typeof call>[2], options = {}) =>
-      call(run, name, work, options) as Promise<T>,
+      call(run, stored(name), work, options) as Promise<T>,
     finish: (work, options = {}) => finish(run, work, options),
   }
 }

@@ -2,30 +2,35 @@
  * `createIdempotency`: the options, checked once, and the three things one does with Pawl: protect a request, find the
  * current run, and close.
  */
-import { currentRun, type Policy } from './active-run.ts'
+import { currentRun } from './active-run.ts'
 import { type Duration, milliseconds } from './duration.ts'
 import type { Engine } from './engine.ts'
 import { ClosedError, ConfigError, ScopeMissingError } from './errors.ts'
 import { announcer, type PawlEvent } from './events.ts'
-import { execute, giveUp } from './execute.ts'
+import { execute, giveUp, neverGone } from './execute.ts'
 import { Inflight } from './inflight.ts'
 import { canonicalJson, fingerprintOf, type FingerprintParts } from './fingerprint.ts'
 import { Leases } from './heartbeat.ts'
 import { checkKey, checkOperation, idOf, scopeText } from './identity.ts'
-import type { Json } from './json.ts'
-import { checkStoredHeaders, type Outcome } from './outcome.ts'
+import type { Json, JsonOnly, NotJson } from './json.ts'
+import {
+  type OperationDefinition,
+  type OperationRequest,
+  type Registered,
+  register,
+  taskOf,
+} from './operation.ts'
+import type { Outcome } from './outcome.ts'
+import { type OperationOptions, policyOf } from './policy.ts'
 import type { RunOver } from './response-run.ts'
 import type { HandlerResult } from './run.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import type { Store } from './store.ts'
 
 const LEASE = { min: 200, max: 300_000 }
-const RETENTION = { min: 1_000, max: 365 * 86_400_000 }
-const WAIT = { min: 0, max: 60_000 }
 const STORE_TIMEOUT = { min: 50, max: 60_000 }
 const ATTEMPT_MAX = { min: 1_000, max: 86_400_000 }
 const CLOSE = { min: 0, max: 600_000 }
-const RESPONSE_MAX_BYTES = 64 * 1024 * 1024
 
 /** How `createIdempotency` is set up. Only `store` is required. */
 export interface IdempotencyOptions<Tx, Isolation extends string> {
@@ -49,23 +54,6 @@ export interface IdempotencyOptions<Tx, Isolation extends string> {
   readonly onEvent?: (event: PawlEvent) => void
   /** The injected world; for tests. */
   readonly runtime?: Runtime
-}
-
-/** What an operation decides for itself; the same in HTTP and outside of it. */
-export interface OperationOptions {
-  /** How long an outcome is kept and replayed; afterwards the key is new again. `'24h'` by default (Stripe v1). */
-  readonly retention?: Duration
-  /**
-   * `'resume'` (default, Stripe v2): an error releases the key; committed stages stay and the next attempt goes on.
-   * `'store'` (Stripe v1): the error response is stored and replayed.
-   */
-  readonly onError?: 'resume' | 'store'
-  /** What a duplicate does while the first runs: answer at once (default), or wait so long for the outcome. */
-  readonly inProgress?: { readonly wait: Duration }
-  /** Bytes of a body that are stored; a longer one is not, and a retry is told so. 262,144 by default. */
-  readonly responseMax?: number
-  /** Names of response headers to store beside the safe ones. */
-  readonly storeHeaders?: readonly string[]
 }
 
 /** A request outside of HTTP: a webhook, a message, a job. */
@@ -98,6 +86,27 @@ export type RunResult =
   | { readonly kind: 'mismatch'; readonly id: string }
   /** A call was sent and its answer never learned; it is not run again. */
   | { readonly kind: 'unknown'; readonly id: string }
+  /** The attempts at it are used up; an operator decides. */
+  | { readonly kind: 'failed'; readonly id: string }
+
+/** Nothing more is asked of a definition whose input JSON carries unchanged. */
+type InputIsJson<Input> = [Input] extends [JsonOnly<Input>]
+  ? unknown
+  : { readonly handler: NotJson<'the input of an operation is stored: let it be plain data'> }
+
+/** A registered operation: of {@link Idempotency.operation}, for routes, webhooks and jobs. */
+export interface Operation<Input> {
+  readonly name: string
+  readonly version: string
+  /**
+   * Executes a request once, without HTTP; a completer finishes it if this process dies.
+   *
+   * @throws as {@link Idempotency.run}
+   */
+  run(request: OperationRequest<Input>): Promise<RunResult>
+  /** @internal */
+  readonly registered: unknown
+}
 
 /** A running Pawl. One for each store; share it between routes. */
 export interface Idempotency<Tx, Isolation extends string = string> {
@@ -111,6 +120,17 @@ export interface Idempotency<Tx, Isolation extends string = string> {
     request: RunRequest<Input>,
     handler: (input: Input, run: RunOver<Tx, Isolation>) => Promise<HandlerResult> | HandlerResult,
   ): Promise<RunResult>
+  /**
+   * Registers what an operation does, so that a completer of `pawl/workers` can finish abandoned requests without their
+   * client. Register it in every process that runs a completer, before that starts.
+   *
+   * @param name - stable over deploys and route renames: `'create-ride'`
+   * @throws {@link ConfigError} an option cannot be used, or the name is taken
+   */
+  operation<Input>(
+    name: string,
+    definition: OperationDefinition<Input, Tx, Isolation> & InputIsJson<Input>,
+  ): Operation<Input>
   /** The run that this code works for; typed like `store`. */
   currentRun(): RunOver<Tx, Isolation>
   /**
@@ -145,6 +165,27 @@ export function createIdempotency<Tx, Isolation extends string>(
       )
       return resultOf(answer)
     },
+    operation: (name, definition) => {
+      const registered = register(name, definition)
+      if (engine.operations.has(name))
+        throw new ConfigError(`operation: "${name}" is registered already; register it once.`)
+      if (registered.graceMs < engine.leaseMs) {
+        throw new ConfigError(
+          `grace of operation "${name}": ${registered.graceMs} ms is shorter than the lease (${engine.leaseMs} ms), ` +
+            `so it would be looked at while its first attempt lives; make it longer.`,
+        )
+      }
+      engine.operations.set(name, registered)
+      return {
+        name,
+        version: registered.version,
+        registered,
+        run: async (request) => {
+          if (inflight.state !== 'open') throw new ClosedError()
+          return resultOf(await inflight.add(runRegistered(engine, registered, request)))
+        },
+      }
+    },
     close: async ({ wait = '10s' } = {}) => {
       const waitMs = milliseconds('close wait', wait, CLOSE)
       inflight.enter('closing')
@@ -178,33 +219,10 @@ function engineOf<Tx, Isolation extends string>(
     leases: new Leases({ store, runtime, leaseMs, attemptMaxMs }),
     inflight: new Inflight(),
     leaseMs,
+    attemptMaxMs,
     storeTimeoutMs: milliseconds('storeTimeout', options.storeTimeout ?? '5s', STORE_TIMEOUT),
     fingerprintSecrets,
-  }
-}
-
-/**
- * An operation's options, checked once.
- *
- * @throws {@link ConfigError}
- * @internal
- */
-export function policyOf(options: OperationOptions): Policy {
-  const { onError = 'resume', responseMax = 262_144 } = options
-  if (onError !== 'resume' && onError !== 'store') {
-    throw new ConfigError(`onError: expected 'resume' or 'store', got ${JSON.stringify(onError)}.`)
-  }
-  if (!Number.isInteger(responseMax) || responseMax < 0 || responseMax > RESPONSE_MAX_BYTES) {
-    throw new ConfigError(
-      `responseMax: expected 0 to ${RESPONSE_MAX_BYTES} bytes, got ${String(responseMax)}.`,
-    )
-  }
-  return {
-    retentionMs: milliseconds('retention', options.retention ?? '24h', RETENTION),
-    waitMs: milliseconds('inProgress.wait', options.inProgress?.wait ?? 0, WAIT),
-    onError,
-    responseMax,
-    storeHeaders: checkStoredHeaders(options.storeHeaders ?? []),
+    operations: new Map(),
   }
 }
 
@@ -217,9 +235,37 @@ export function fingerprintParts(value: Json): FingerprintParts {
   return ['json', canonicalJson(value)]
 }
 
+async function runRegistered<Tx, Isolation extends string, Input>(
+  engine: Engine<Tx, Isolation>,
+  registered: Registered<Tx, Isolation>,
+  { scope, key, ...request }: OperationRequest<Input>,
+) {
+  const task = taskOf(registered, request)
+  const { fingerprint } = request
+  // What a completer would be given: the first attempt sees the very same.
+  const input = JSON.parse(task.input) as Json
+  const identity = { operation: registered.name, scope, key, input }
+  const asked = identified(
+    engine,
+    fingerprint === undefined ? identity : { ...identity, fingerprint },
+  )
+  const work = { registered, input, task }
+  return await execute(engine, { ...asked, policy: registered.policy, work }, (run) =>
+    registered.handlerOf(run.version)(input, run as never),
+  )
+}
+
 function claimRequestOf<Tx, Isolation extends string, Input extends Json>(
   engine: Engine<Tx, Isolation>,
   request: RunRequest<Input>,
+) {
+  return { ...identified(engine, request), policy: policyOf(request) }
+}
+
+/** Who a request is, and what it is known by. */
+function identified<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: Pick<RunRequest<Json>, 'operation' | 'scope' | 'key' | 'input' | 'fingerprint'>,
 ) {
   const { operation, key } = request
   checkOperation(operation)
@@ -231,8 +277,7 @@ function claimRequestOf<Tx, Isolation extends string, Input extends Json>(
     fingerprintParts(request.fingerprint === undefined ? request.input : request.fingerprint),
     engine.fingerprintSecrets,
   )
-  const id = idOf({ operation, scope, key })
-  return { id, operation, scope, key, fingerprint, policy: policyOf(request) }
+  return { id: idOf({ operation, scope, key }), operation, scope, key, fingerprint }
 }
 
 function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {
@@ -252,6 +297,9 @@ function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {
     case 'in_progress':
     case 'mismatch':
     case 'unknown':
+    case 'failed':
       return answer
+    case 'gone':
+      return neverGone(answer.id)
   }
 }

@@ -22,6 +22,8 @@ export interface Outcome {
   readonly headers: readonly Header[]
   /** The exact bytes; undefined when they were not kept (over the limit, or a stream): see `response_not_stored`. */
   readonly body: Uint8Array | undefined
+  /** It was erased. Of which request cannot be told any more: a retry learns that it was done. */
+  readonly erased?: true
 }
 
 /** What a handler says of its response. */

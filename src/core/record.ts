@@ -7,12 +7,31 @@ import type { Fingerprint } from './fingerprint.ts'
 import { invariant } from './invariant.ts'
 import type { Outcome } from './outcome.ts'
 
-/** `running` may be worked on; `finished` replays until it expires; `unknown` waits for a decision, for ever. */
-export type State = 'running' | 'finished' | 'unknown'
+/** `running` may be worked on; `finished` replays until it expires; a stopped one waits for a decision, for ever. */
+export type State = 'running' | 'finished' | StoppedState
+
+/** `unknown`: a call was sent and its answer not learned. `failed`: attempts were made, and none more are. */
+export type StoppedState = 'unknown' | 'failed'
+
+/** What a registered operation leaves in its record, so that any process can go on without the client. */
+export interface Task {
+  /** The operation's own, at the first claim. */
+  readonly version: string
+  /** What the handler works on: JSON, as it was written. */
+  readonly input: string
+  /** Who asked: an opaque reference of the application's, never a credential. */
+  readonly principal: string | undefined
+}
 
 /** The recovery point of a record nobody has committed anything for, and of one that is done. */
 export const STARTED = 'started'
 export const FINISHED = 'finished'
+
+/**
+ * The fingerprint of a tombstone: a finished record of which nothing is left but its id, so that a retry is still told
+ * that it was done. No request has it: digests begin with their version (ADR 0027).
+ */
+export const ERASED = 'erased'
 
 /** What is recorded of one stage or call. */
 export type Step =
@@ -44,6 +63,17 @@ export interface FoundRecord {
   readonly leaseLeftMs: number
   /** Present when `finished`. */
   readonly outcome: Outcome | undefined
+  /** Of the operation that began it; undefined where that was not a registered one. */
+  readonly version: string | undefined
+}
+
+/** A record with what it is about. */
+export interface WholeRecord extends FoundRecord {
+  readonly operation: string
+  readonly scope: string
+  readonly key: string
+  /** Undefined: it was not begun by a registered operation, and only its client can go on. */
+  readonly task: Task | undefined
 }
 
 /** What to do about a record that was there before us. */
@@ -56,11 +86,12 @@ export type Decision =
   | { readonly kind: 'mark_unknown'; readonly call: string }
   | { readonly kind: 'reset' }
   | { readonly kind: 'unknown' }
+  | { readonly kind: 'failed' }
 
 /**
- * Decides in the protocol's order: an expired outcome is no outcome; a mismatch wins over everything that stands; our
- * own claim recognises itself; only a lapsed lease may be taken over; and a call that was sent and not repeatable
- * stops the record.
+ * Decides in the protocol's order: an expired outcome is no outcome; a tombstone is done for every request, since it
+ * cannot tell one from another; a mismatch wins over everything else that stands; our own claim recognises itself; only
+ * a lapsed lease may be taken over; and a call that was sent and not repeatable stops the record.
  */
 export function decide(record: FoundRecord, owner: string, fingerprint: Fingerprint): Decision {
   invariant(record.attempt >= 1, 'an attempt is counted from one', {
@@ -73,9 +104,11 @@ export function decide(record: FoundRecord, owner: string, fingerprint: Fingerpr
     { id: record.id },
   )
   if (record.outcome !== undefined && record.expired) return { kind: 'reset' }
+  if (record.outcome !== undefined && record.fingerprint === ERASED)
+    return { kind: 'replay', outcome: { ...record.outcome, erased: true } }
   if (!fingerprint.matches(record.fingerprint)) return { kind: 'mismatch' }
   if (record.outcome !== undefined) return { kind: 'replay', outcome: record.outcome }
-  if (record.state === 'unknown') return { kind: 'unknown' }
+  if (record.state === 'unknown' || record.state === 'failed') return { kind: record.state }
   if (record.owner === owner) return { kind: 'own' }
   if (record.leaseLeftMs > 0) return { kind: 'in_progress', leaseLeftMs: record.leaseLeftMs }
   const sent = sentCall(record.stages)

@@ -74,6 +74,8 @@ export interface Run<Tx, Isolation extends string = string> {
   /** Who may share the key, as one text. */
   readonly scope: string
   readonly operation: string
+  /** Of the registered operation that began the record; undefined for others. */
+  readonly version: string | undefined
   /** 1 for the first attempt, one more at each takeover. */
   readonly attempt: number
   /** An earlier attempt committed stages or calls of this request: they are not run again. */

@@ -22,6 +22,8 @@ export interface UnprotectedRequest {
   readonly scope: string
   /** Why it has no record; announced. */
   readonly why: string
+  /** Of a registered operation. */
+  readonly version: string | undefined
 }
 
 /**
@@ -48,6 +50,7 @@ class UnprotectedRun<Tx, Isolation extends string> implements Run<Tx, Isolation>
   readonly key = undefined
   readonly scope: string
   readonly operation: string
+  readonly version: string | undefined
   readonly attempt = 1
   readonly resumed = false
   readonly protected = false
@@ -60,7 +63,7 @@ class UnprotectedRun<Tx, Isolation extends string> implements Run<Tx, Isolation>
 
   constructor(
     engine: Engine<Tx, Isolation>,
-    { operation, scope }: UnprotectedRequest,
+    { operation, scope, version }: UnprotectedRequest,
     finished: (() => void) | undefined,
   ) {
     this.#finished = finished
@@ -69,6 +72,7 @@ class UnprotectedRun<Tx, Isolation extends string> implements Run<Tx, Isolation>
     this.id = `ikey_none_${this.#once}`
     this.scope = scope
     this.operation = operation
+    this.version = version
   }
 
   // Properties, so that a handler may take them off the run: `({ stage, finish }) => …`.

@@ -5,6 +5,7 @@
 import type { Store } from '../core/store.ts'
 import type { Database, Rows } from '../sql/database.ts'
 import { lend } from '../sql/lent-client.ts'
+import { type ErringPool, listenToErrors } from '../sql/pool-errors.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { pgRoots } from '../sql/root-handles.ts'
@@ -15,14 +16,11 @@ import { connected, wireTransaction } from '../sql/wire-transaction.ts'
 export interface PgClientLike extends WireQueries {
   release(destroy?: boolean): void
   on(event: 'error', listener: () => void): unknown
-  off(event: 'error', listener: () => void): unknown
 }
 
 /** What Pawl calls on a pool. pg ≥ 8.11; the package itself is never imported. */
-export interface PgPoolLike extends WireQueries {
+export interface PgPoolLike extends WireQueries, ErringPool {
   connect(): Promise<PgClientLike>
-  on(event: 'error', listener: () => void): unknown
-  listenerCount(event: 'error'): number
   readonly options: object
 }
 
@@ -40,8 +38,8 @@ export interface PgStoreOptions extends SqlStoreOptions {
 }
 
 /**
- * Keeps records in PostgreSQL 12 or newer. Only the primary will do. A pool without a listener for its idle errors gets
- * one: without it, a database restart ends the process.
+ * Keeps records in PostgreSQL 12 or newer. Only the primary will do. A pool without a listener for its errors gets one,
+ * and so does each of its clients: without it, a database restart ends the process.
  *
  * @param pool - a `pg.Pool`; stages take one connection each, everything else shares one
  * @throws {@link ConfigError} the name of the table cannot be used
@@ -50,13 +48,11 @@ export function pgStore<Pool extends PgPoolLike>(
   pool: Pool,
   options: PgStoreOptions = {},
 ): Store<PgClientOf<Pool>, PostgresIsolation> {
-  if (pool.listenerCount('error') === 0) pool.on('error', ignore)
+  listenToErrors(pool)
   const database = databaseOf(pool, new PreparedStatements(options.prepare ?? true))
   const store = sqlStore(database, postgres, options, () => pgRoots(pool))
   return store as Store<unknown, PostgresIsolation> as Store<PgClientOf<Pool>, PostgresIsolation>
 }
-
-const ignore = (): void => undefined
 
 function databaseOf(
   pool: PgPoolLike,
@@ -68,11 +64,7 @@ function databaseOf(
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async ({ isolation }, work) => {
       const client = await connected(pool.connect())
-      client.on('error', ignore) // Else a server that goes away between two queries ends the process.
-      const done = (broken: boolean): void => {
-        client.off('error', ignore)
-        client.release(broken)
-      }
+      const done = (broken: boolean): void => client.release(broken)
       const connection = { ...prepared.verbsOf(client, pipelined), done }
       return await wireTransaction(connection, { isolation, pipelined }, () => lend(client, work))
     },

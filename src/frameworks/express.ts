@@ -9,7 +9,7 @@ import type { RunOver } from '../core/response-run.ts'
 import type { HandlerResult } from '../core/run.ts'
 import { NodeExchange } from '../http/node-exchange.ts'
 import { nodeRequest, type ParsedRequest } from '../http/node-request.ts'
-import { type RouteOptions, routeOf } from '../http/options.ts'
+import { checkHandler, type RouteOptions, routeOf } from '../http/options.ts'
 
 declare global {
   // Where applications and their middlewares declare what they put on a request (`req.user`); @types/express has the
@@ -61,7 +61,8 @@ export type ExpressRunHandler<Tx, Isolation extends string> = {
  * Protects a route. The response reaches the client only when its outcome is durable.
  *
  * @param handler - the route's handler; what it throws goes to `next`, after the lease was released. Without it this is
- * a middleware: the run is `currentRun()`, and what the handlers behind it do to `res` is held back
+ * a middleware: the run is `currentRun()`, and what the handlers behind it do to `res` is held back. A registered
+ * operation has its own handler
  * @throws {@link ConfigError} an option cannot be used
  */
 export function idempotent<Tx, Isolation extends string>(
@@ -70,6 +71,7 @@ export function idempotent<Tx, Isolation extends string>(
   handler?: ExpressRunHandler<Tx, Isolation>,
 ): ExpressHandler {
   const route = routeOf(options)
+  checkHandler(idempotency.engine, route, handler)
   return (req, res, next) => {
     const request = nodeRequest(req, req.originalUrl)
     const exchange = new NodeExchange(route, { native: req, request, res, own: handler, next })

@@ -7,10 +7,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Engine } from '../core/engine.ts'
 import { ClosedError, PawlError, ScopeMissingError } from '../core/errors.ts'
-import { type Answer, type CapturedDraft, execute } from '../core/execute.ts'
+import type { Work } from '../core/claim.ts'
+import { type Answer, type CapturedDraft, execute, neverGone } from '../core/execute.ts'
 import { type Fingerprint, fingerprintOf } from '../core/fingerprint.ts'
 import { fingerprintParts } from '../core/idempotency.ts'
 import { idOf, scopeText } from '../core/identity.ts'
+import type { Json } from '../core/json.ts'
+import { type Registered, taskOf } from '../core/operation.ts'
 import type { Header, WholeResponse } from '../core/outcome.ts'
 import type { HandlerResult, Run } from '../core/run.ts'
 import { executeUnprotected } from '../core/unprotected-run.ts'
@@ -31,9 +34,14 @@ export interface Exchange<Req, Tx, Isolation extends string> {
   /** The framework's own request, for `scope`, `fingerprint` and `rebuild`. */
   readonly native: Req
   readonly request: HttpRequest
-  /** Runs the application's handler. */
+  /**
+   * Runs the application's handler.
+   *
+   * @param registered - that of a registered operation, instead of the route's own
+   */
   handler(
     run: Run<Tx, Isolation>,
+    registered?: (run: Run<Tx, Isolation>) => Promise<HandlerResult> | HandlerResult,
   ): Promise<HandlerResult | CapturedDraft> | HandlerResult | CapturedDraft
   /** Headers that go with whatever is answered, an error of the application's too. Told before the handler runs. */
   announce(headers: readonly Header[]): void
@@ -77,7 +85,8 @@ export async function handle<Req, Tx, Isolation extends string>(
   const key = reading.kind === 'key' ? reading.key : randomUUID()
   const scope = await scopeOf(route, native)
   const id = idOf({ scope, operation: route.operation, key })
-  const fingerprint = await fingerprintFor(pawl, route, exchange)
+  const work = await workOf(route, native)
+  const fingerprint = await fingerprintFor(pawl, route, exchange, work)
   if (typeof fingerprint === 'string')
     return refuse(route, { code: 'body_too_large', id, detail: fingerprint })
   if (pawl.engine.inflight.state !== 'open') return refusalOf(route, new ClosedError(id), id)
@@ -85,22 +94,23 @@ export async function handle<Req, Tx, Isolation extends string>(
     ...(reading.kind === 'missing' ? generated(route, key) : []),
     ...(route.expiresHeader ? [retention(route)] : []),
   ])
-  const identity = { scope, key, id, fingerprint }
+  const identity = { scope, key, id, fingerprint, work }
   return await pawl.engine.inflight.add(protect(pawl, route, exchange, identity))
 }
 
-interface Identified {
+interface Identified<Tx, Isolation extends string> {
   readonly id: string
   readonly scope: string
   readonly key: string
   readonly fingerprint: Fingerprint
+  readonly work: Work<Tx, Isolation> | undefined
 }
 
 async function protect<Req, Tx, Isolation extends string>(
   pawl: Pawl<Tx, Isolation>,
   route: Route<Req>,
   exchange: Exchange<Req, Tx, Isolation>,
-  { id, ...identity }: Identified,
+  { id, ...identity }: Identified<Tx, Isolation>,
 ): Promise<HttpAnswer> {
   const { operation, policy } = route
   const { method, target } = exchange.request
@@ -112,7 +122,7 @@ async function protect<Req, Tx, Isolation extends string>(
     const claim = { id, operation, ...identity, method, path, policy }
     const work = (run: Run<Tx, Isolation>): ReturnType<typeof exchange.handler> => {
       attempt = run.attempt
-      return exchange.handler(run)
+      return exchange.handler(run, registeredHandler(identity.work))
     }
     answer = await execute(pawl.engine, claim, work, () => {
       by = 'finish'
@@ -141,6 +151,10 @@ async function protect<Req, Tx, Isolation extends string>(
       return refuse(route, { code: 'payload_mismatch', id, status: route.mismatchStatus })
     case 'unknown':
       return refuse(route, { code: 'outcome_unknown', id })
+    case 'failed':
+      return refuse(route, { code: 'attempts_exhausted', id })
+    case 'gone':
+      return neverGone(id)
   }
 }
 
@@ -154,9 +168,11 @@ async function unprotected<Req, Tx, Isolation extends string>(
   const scope = await scopeOf(route, exchange.native).catch(() => '')
   let by: 'finish' | 'handler' = 'handler'
   try {
-    const request = { operation: route.operation, scope, why }
+    const registered = await workOf<Req, Tx, Isolation>(route, exchange.native)
+    const version = registered?.registered.version
+    const request = { operation: route.operation, scope, why, version }
     const handler = (run: Run<Tx, Isolation>): ReturnType<typeof exchange.handler> =>
-      exchange.handler(run)
+      exchange.handler(run, registeredHandler(registered))
     const work = executeUnprotected(pawl.engine, request, handler, () => {
       by = 'finish'
       exchange.finished?.()
@@ -165,6 +181,25 @@ async function unprotected<Req, Tx, Isolation extends string>(
   } catch (error) {
     return refusalOf(route, error, undefined)
   }
+}
+
+/** What a registered operation works on. The first attempt sees what a completer would be given. */
+async function workOf<Req, Tx, Isolation extends string>(
+  { registered: route }: Route<Req>,
+  native: Req,
+): Promise<Work<Tx, Isolation> | undefined> {
+  if (route === undefined) return undefined
+  const registered = route.operation as unknown as Registered<Tx, Isolation>
+  const principal = await route.principal?.(native)
+  const input = await route.input(native)
+  const task = taskOf(registered, { input, principal })
+  return { registered, input: JSON.parse(task.input) as unknown, task }
+}
+
+function registeredHandler<Tx, Isolation extends string>(work: Work<Tx, Isolation> | undefined) {
+  if (work === undefined) return undefined
+  const { registered, input } = work
+  return (run: Run<Tx, Isolation>) => registered.handlerOf(run.version)(input, run)
 }
 
 async function scopeOf<Req>(route: Route<Req>, native: Req): Promise<string> {
@@ -188,10 +223,13 @@ async function fingerprintFor<Req, Tx, Isolation extends string>(
   pawl: Pawl<Tx, Isolation>,
   route: Route<Req>,
   { native, request }: Exchange<Req, Tx, Isolation>,
+  work: Work<Tx, Isolation> | undefined,
 ): Promise<Fingerprint | string> {
   const { fingerprintSecrets } = pawl.engine
   if (route.fingerprint !== undefined)
     return fingerprintOf(fingerprintParts(await route.fingerprint(native)), fingerprintSecrets)
+  if (work !== undefined)
+    return fingerprintOf(fingerprintParts(work.input as Json), fingerprintSecrets)
   const read = await requestParts(request, route.requestMax)
   return read.kind === 'parts' ? fingerprintOf(read.parts, fingerprintSecrets) : read.why
 }

@@ -57,12 +57,13 @@ export class NodeExchange<Req, Tx, Isolation extends string> implements Exchange
    */
   async answer(pawl: Pawl<Tx, Isolation>): Promise<void> {
     const { res, own } = this.#passage
+    const isRegistered = this.#route.registered !== undefined
     try {
       const answer = await handle(pawl, this.#route, this)
       const isOwn = answer.kind === 'handled' && answer.by === 'handler'
       if (this.#capture !== undefined && isOwn) this.#capture.release()
       else if (this.#capture !== undefined) this.#capture.replaceWith(answer.response)
-      else if (own !== undefined || !isOwn) send(res, answer.response)
+      else if (own !== undefined || isRegistered || !isOwn) send(res, answer.response)
     } catch (error) {
       this.#capture?.discard()
       throw error
@@ -73,11 +74,14 @@ export class NodeExchange<Req, Tx, Isolation extends string> implements Exchange
     setHeaders(this.#passage.res, headers)
   }
 
-  async handler(run: Run<Tx, Isolation>): Promise<HandlerResult | CapturedDraft> {
+  async handler(
+    run: Run<Tx, Isolation>,
+    registered?: (run: Run<Tx, Isolation>) => Promise<HandlerResult> | HandlerResult,
+  ): Promise<HandlerResult | CapturedDraft> {
     const { own, native, next } = this.#passage
-    if (own === undefined) return await this.#goOn(run)
+    if (own === undefined && registered === undefined) return await this.#goOn(run)
     try {
-      return await own(native, run)
+      return await (registered === undefined ? own?.(native, run) : registered(run))
     } catch (error) {
       const isStored = run.protected && this.#route.policy.onError === 'store'
       if (!isStored || PawlError.is(error) || run.recoveryPoint === 'finished') throw error

@@ -2,9 +2,10 @@
  * The options of a route: parsed and checked once, when `idempotent()` is called. What is wrong stops the start-up, in
  * particular a scope that is not there: a shared bucket would hand one user's response to another.
  */
-import type { Policy } from '../core/active-run.ts'
 import { ConfigError } from '../core/errors.ts'
-import { type OperationOptions, policyOf } from '../core/idempotency.ts'
+import type { Operation } from '../core/idempotency.ts'
+import type { Registered } from '../core/operation.ts'
+import { type OperationOptions, type Policy, policyOf } from '../core/policy.ts'
 import { checkOperation } from '../core/identity.ts'
 import type { Json } from '../core/json.ts'
 import type { Draft, Outcome } from '../core/outcome.ts'
@@ -30,8 +31,15 @@ type OfRequest<Req, R> = { of(request: Req): R | Promise<R> }['of']
  * @typeParam Req - the framework's own request
  */
 export interface RouteOptions<Req> extends OperationOptions {
-  /** The stable name of what is done (`create-ride`): part of the record's id, so it outlives renamed routes. */
-  readonly operation: string
+  /**
+   * The stable name of what is done (`create-ride`): part of the record's id, so it outlives renamed routes. Or what
+   * `idempotency.operation()` returned: then its handler does the work, and its options hold.
+   */
+  readonly operation: string | Operation<never>
+  /** Required for a registered operation: what its handler works on. By it, two requests are told apart. */
+  readonly input?: OfRequest<Req, unknown>
+  /** Of a registered operation: who asks, for its `authorize`. An opaque reference, never a credential. */
+  readonly principal?: OfRequest<Req, string | undefined>
   /**
    * Who may share a key: a function that names tenant and principal, so mount the route after authentication. At run
    * time undefined, `''` and `[]` are refused ({@link ScopeMissingError}). `'public'`: everybody may, said explicitly.
@@ -79,14 +87,33 @@ export interface RouteOptions<Req> extends OperationOptions {
  */
 export interface Route<Req> extends Readonly<
   Required<
-    Omit<RouteOptions<Req>, keyof OperationOptions | 'fingerprint' | 'rebuild' | 'docs' | 'methods'>
+    Omit<
+      RouteOptions<Req>,
+      | keyof OperationOptions
+      | 'operation'
+      | 'input'
+      | 'principal'
+      | 'fingerprint'
+      | 'rebuild'
+      | 'docs'
+      | 'methods'
+    >
   >
 > {
+  readonly operation: string
+  readonly registered: RegisteredRoute<Req> | undefined
   readonly methods: ReadonlySet<string>
   readonly fingerprint: RouteOptions<Req>['fingerprint']
   readonly rebuild: RouteOptions<Req>['rebuild']
   readonly docs: string | undefined
   readonly policy: Policy
+}
+
+/** What a route of a registered operation has. */
+export interface RegisteredRoute<Req> {
+  readonly operation: Registered<unknown, string>
+  readonly input: NonNullable<RouteOptions<Req>['input']>
+  readonly principal: RouteOptions<Req>['principal']
 }
 
 const REQUEST_MAX_BYTES = 64 * 1024 * 1024
@@ -100,12 +127,14 @@ const NAMES: Readonly<Record<keyof RouteOptions<never>, true>> = {
   fingerprint: true,
   header: true,
   inProgress: true,
+  input: true,
   keyMax: true,
   methods: true,
   mismatchStatus: true,
   missing: true,
   onError: true,
   operation: true,
+  principal: true,
   rebuild: true,
   requestMax: true,
   responseMax: true,
@@ -126,10 +155,13 @@ export function routeOf<Req>(options: RouteOptions<Req>): Route<Req> {
   if (typeof options !== 'object' || (options as unknown) === null)
     throw new ConfigError("options: expected { operation: 'create-ride', scope: (req) => … }.")
   checkNames(options)
-  checkOperation(options.operation)
+  const operation = nameOf(options.operation)
+  checkOperation(operation)
   checkScope(options.scope)
+  const registered = registeredOf(options)
   return Object.freeze({
-    operation: options.operation,
+    operation,
+    registered,
     scope: options.scope,
     missing: oneOf('missing', options.missing, ['reject', 'allow', 'generate']),
     header: headerName(options.header ?? 'Idempotency-Key'),
@@ -146,8 +178,82 @@ export function routeOf<Req>(options: RouteOptions<Req>): Route<Req> {
       'run_unprotected',
     ]),
     docs: docsOf(options.docs),
-    policy: Object.freeze(policyOf(options)),
+    policy: registered?.operation.policy ?? Object.freeze(policyOf(options)),
   })
+}
+
+function nameOf(operation: unknown): unknown {
+  const isObject = typeof operation === 'object' && operation !== null
+  return isObject && 'name' in operation ? operation.name : operation
+}
+
+/** Said where the operation is registered, so that a completer, a webhook and a route do the same. */
+const SAID_THERE: readonly (keyof OperationOptions)[] = [
+  'retention',
+  'onError',
+  'inProgress',
+  'responseMax',
+  'storeHeaders',
+]
+
+function registeredOf<Req>(options: RouteOptions<Req>): RegisteredRoute<Req> | undefined {
+  const { operation: asked, input, principal } = options
+  if (typeof asked !== 'object') {
+    const own = input === undefined ? (principal === undefined ? undefined : 'principal') : 'input'
+    if (own === undefined) return undefined
+    throw new ConfigError(
+      `${own}: it is for a registered operation; give operation what idempotency.operation() returned.`,
+    )
+  }
+  const operation = asked.registered as Registered<unknown, string> | undefined
+  if (operation === undefined) {
+    throw new ConfigError(
+      `operation: expected a name like 'create-ride', or what idempotency.operation() returned.`,
+    )
+  }
+  const said = SAID_THERE.find((name) => options[name] !== undefined)
+  if (said !== undefined)
+    throw new ConfigError(`${said}: say it where operation "${asked.name}" is registered.`)
+  if (typeof input !== 'function') {
+    throw new ConfigError(
+      `input: expected a function that gives operation "${asked.name}" its JSON, like (req) => req.body; ` +
+        `got ${shown(input)}.`,
+    )
+  }
+  if (options.storeUnavailable === 'run_unprotected') {
+    throw new ConfigError(
+      `storeUnavailable: a completer may finish what ran unprotected once more; leave it at 'refuse' for a ` +
+        `registered operation.`,
+    )
+  }
+  return {
+    operation,
+    input,
+    principal: optionalFunction('principal', principal),
+  }
+}
+
+/**
+ * A registered operation brings its handler along, and belongs to one idempotency.
+ *
+ * @throws {@link ConfigError}
+ * @internal
+ */
+export function checkHandler<Req>(
+  { operations }: { readonly operations: ReadonlyMap<string, unknown> },
+  { operation, registered }: Route<Req>,
+  handler: unknown,
+): void {
+  if (registered === undefined) return
+  if (operations.get(operation) !== registered.operation) {
+    throw new ConfigError(
+      `operation: "${operation}" was not registered with this idempotency; use one createIdempotency() for both.`,
+    )
+  }
+  if (handler !== undefined)
+    throw new ConfigError(
+      `handler: operation "${operation}" was registered with one; leave it out.`,
+    )
 }
 
 function checkNames(options: object): void {

@@ -16,9 +16,11 @@ export type ProblemCode = Extract<
   | 'in_progress'
   | 'payload_mismatch'
   | 'outcome_unknown'
+  | 'attempts_exhausted'
   | 'response_not_stored'
   | 'store_unavailable'
   | 'recovery_point_unknown'
+  | 'version_unknown'
   | 'call_timeout'
 >
 
@@ -68,12 +70,18 @@ const DETAILS: Readonly<Record<ProblemCode, string>> = {
   outcome_unknown:
     'Part of this request was sent to another system, and its answer was not learned. It is not sent again; ' +
     'someone has to find out. Ask support, and quote operation_ref.',
+  attempts_exhausted:
+    'This request was tried again and again, and given up; what was committed of it stays. Someone has to look. ' +
+    'Ask support, and quote operation_ref.',
   response_not_stored:
     'This request was finished before. Its response was too large to keep, and it is not executed again.',
   store_unavailable:
     'Nothing is known to have been lost. Send the same request with the same key again.',
   recovery_point_unknown:
     'An earlier attempt was made by another version of this service. Nothing was executed now.',
+  version_unknown:
+    'An earlier attempt was made by another version of this service, which goes on with it. Nothing was executed ' +
+    'now. Send the same request again after Retry-After.',
   call_timeout:
     'Another system did not answer in time. Send the same request with the same key again; stages that were ' +
     'committed are not repeated.',
@@ -119,6 +127,8 @@ export function problemOfError(error: unknown): ProblemFacts | undefined {
     case 'store_not_migrated':
     case 'store_unavailable':
       return { code: 'store_unavailable', id, retryAfterMs: UNAVAILABLE_RETRY_MS }
+    case 'version_unknown':
+      return { code: error.code, id, retryAfterMs: UNAVAILABLE_RETRY_MS }
     case 'outcome_unknown':
     case 'recovery_point_unknown':
     case 'call_timeout':
@@ -128,11 +138,14 @@ export function problemOfError(error: unknown): ProblemFacts | undefined {
     case 'body_too_large':
     case 'in_progress':
     case 'payload_mismatch':
+    case 'attempts_exhausted':
     case 'response_not_stored':
     case 'store_failed':
     case 'transaction_failed_inside':
     case 'transaction_ended':
     case 'outside_transaction':
+    case 'record_not_found':
+    case 'record_state':
     case 'key_not_found':
     case 'key_ambiguous':
     case 'result_not_json':

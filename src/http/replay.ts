@@ -1,6 +1,6 @@
 /**
  * Replay: the stored outcome as a response, marked, byte for byte. A body that was not kept is a problem that says so,
- * and never a second execution.
+ * and never a second execution; nor is one of which nothing was kept.
  * Conformance 12, 13, 16–18.
  */
 import type { Header, Outcome, WholeResponse } from '../core/outcome.ts'
@@ -20,7 +20,8 @@ export async function replayOf<Req>(
   outcome: Outcome,
   request: Req,
 ): Promise<WholeResponse> {
-  if (route.rebuild !== undefined) {
+  // Of a tombstone nothing is rebuilt: it is not known that this is the request which was done.
+  if (route.rebuild !== undefined && outcome.erased !== true) {
     return marked(responseOf(await route.rebuild({ outcome, request })))
   }
   const headers = storedHeaders(outcome.headers, route.policy.storeHeaders)

@@ -1,14 +1,27 @@
 /** A record in memory, and what each change of the contract makes of it. Pure: nobody's time, nobody's lock. */
 import type { Outcome } from '../core/outcome.ts'
 import {
+  ERASED,
   FINISHED,
   type FoundRecord,
   stagesOf,
   stagesText,
   STARTED,
   type State,
+  type StoppedState,
+  type Task,
+  type WholeRecord,
 } from '../core/record.ts'
-import type { ClaimInput, Hold, ResetInput, Seen, TakeOverInput, Write } from '../core/store.ts'
+import type {
+  ClaimInput,
+  ForgetInput,
+  Hold,
+  ResetInput,
+  RestartInput,
+  Seen,
+  TakeOverInput,
+  Write,
+} from '../core/store.ts'
 
 /** Never changed: a change makes another one. Instants are milliseconds of the store's clock. */
 export interface MemoryRecord {
@@ -30,6 +43,7 @@ export interface MemoryRecord {
   readonly lockedUntil: number
   readonly expiresAt: number
   readonly outcome: Outcome | undefined
+  readonly task: Task | undefined
 }
 
 const NO_STAGES = stagesText(new Map())
@@ -55,7 +69,12 @@ export function first(input: ClaimInput, now: number, execution: string): Memory
     lockedUntil: now + input.leaseMs,
     expiresAt: now + input.retentionMs,
     outcome: undefined,
+    task: input.task && taskOf(input.task),
   }
+}
+
+function taskOf({ version, input, principal }: Task): Task {
+  return { version, input, principal }
 }
 
 /** As the core sees it. */
@@ -74,7 +93,14 @@ export function found(record: MemoryRecord, now: number): FoundRecord {
     expired: record.expiresAt <= now,
     leaseLeftMs: owner === undefined ? 0 : Math.max(0, record.lockedUntil - now),
     outcome: record.outcome && copyOf(record.outcome),
+    version: record.task?.version,
   }
+}
+
+/** And what it is about. */
+export function wholeOf(record: MemoryRecord, now: number): WholeRecord {
+  const { operation, scope, key, task } = record
+  return { ...found(record, now), operation, scope, key, task }
 }
 
 /** Still as it was seen, unfinished, and nobody works on it. */
@@ -88,8 +114,18 @@ export function takenOver(record: MemoryRecord, input: TakeOverInput, now: numbe
   return { ...record, owner, attempt: record.attempt + 1, lockedUntil: now + input.leaseMs }
 }
 
-export function stopped(record: MemoryRecord): MemoryRecord {
-  return { ...record, state: 'unknown', owner: undefined, revision: record.revision + 1 }
+export function stopped(record: MemoryRecord, state: StoppedState): MemoryRecord {
+  return { ...record, state, owner: undefined, revision: record.revision + 1 }
+}
+
+/** Back to work, held by nobody; undefined where the record is not as it was seen. */
+export function restarted(record: MemoryRecord, input: RestartInput): MemoryRecord | undefined {
+  const { attempt, revision, state, recoveryPoint } = input
+  const isSeen = record.attempt === attempt && record.revision === revision
+  if (!isSeen || record.state !== state) return undefined
+  const stages = stagesText(input.stages)
+  const next = { recoveryPoint, stages, owner: undefined, revision: revision + 1 }
+  return { ...record, ...next, state: 'running' }
 }
 
 /** A new execution in the place of an expired one. */
@@ -99,9 +135,43 @@ export function startedAnew(
   now: number,
   execution: string,
 ): MemoryRecord {
-  const { scope, operation, key, attempt, revision } = record
-  const anew = first({ ...input, scope, operation, key }, now, execution)
-  return { ...anew, attempt: attempt + 1, revision: revision + 1 }
+  const { attempt, revision } = record
+  return { ...first(input, now, execution), attempt: attempt + 1, revision: revision + 1 }
+}
+
+/** Nobody works on it. */
+export function isFree(record: MemoryRecord, now: number): boolean {
+  return record.state !== 'running' || found(record, now).leaseLeftMs === 0
+}
+
+/** Still as it was seen, in whatever state, and nobody works on it. */
+export function isForgettable(record: MemoryRecord, seen: ForgetInput, now: number): boolean {
+  const { attempt, revision, state } = seen
+  const isSeen = record.attempt === attempt && record.revision === revision
+  return isSeen && record.state === state && isFree(record, now)
+}
+
+/** A tombstone: the id is left, and that it was done. */
+export function erased(record: MemoryRecord, tombstoneMs: number, now: number): MemoryRecord {
+  const { id, attempt, execution, lockedUntil } = record
+  const about = { scope: '', operation: '', key: '', method: undefined, path: undefined }
+  const status = record.outcome?.status ?? 200
+  return {
+    id,
+    ...about,
+    fingerprint: ERASED,
+    state: 'finished',
+    owner: undefined,
+    attempt,
+    revision: record.revision + 1,
+    recoveryPoint: FINISHED,
+    stages: NO_STAGES,
+    execution,
+    lockedUntil,
+    expiresAt: now + tombstoneMs,
+    outcome: { status, headers: [], body: undefined },
+    task: undefined,
+  }
 }
 
 export function isHeld(record: MemoryRecord | undefined, hold: Hold): record is MemoryRecord {
@@ -131,7 +201,7 @@ export function written(record: MemoryRecord, write: Write, now: number): Memory
       return { ...next, state: 'finished', recoveryPoint: FINISHED, outcome, expiresAt }
     }
     case 'unknown':
-      return { ...stopped(record), stages: stagesText(write.stages) }
+      return { ...stopped(record, 'unknown'), stages: stagesText(write.stages) }
   }
 }
 

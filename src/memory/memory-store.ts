@@ -4,28 +4,38 @@
  */
 import { type Duration, milliseconds } from '../core/duration.ts'
 import { ConfigError, LeaseLostError } from '../core/errors.ts'
-import type { FoundRecord } from '../core/record.ts'
+import { ERASED, type FoundRecord, type StoppedState, type WholeRecord } from '../core/record.ts'
 import { isProduction, systemRuntime } from '../core/runtime.ts'
 import type {
   ClaimInput,
   ClaimReply,
   CommitOptions,
+  Erased,
+  EraseInput,
+  ForgetInput,
   Hold,
   ResetInput,
+  RestartInput,
   Seen,
   Store,
   TakeOverInput,
   Write,
 } from '../core/store.ts'
+import { MemoryBacklog } from './memory-backlog.ts'
 import {
+  erased,
   first,
   found,
+  isForgettable,
+  isFree,
   isHeld,
   isLapsed,
   type MemoryRecord,
+  restarted,
   startedAnew,
   stopped,
   takenOver,
+  wholeOf,
   written,
 } from './memory-record.ts'
 
@@ -71,6 +81,10 @@ class InMemory<Tx> implements MemoryStore<Tx> {
   readonly #records = new Map<string, MemoryRecord>()
   /** By id: commits between their fence and their end, which nobody looks past. */
   readonly #commits = new Map<string, Promise<unknown>>()
+  readonly backlog = new MemoryBacklog(
+    (id) => this.find(id),
+    () => this.#now(),
+  )
   #advanced = 0
   #executions = 0
 
@@ -88,6 +102,7 @@ class InMemory<Tx> implements MemoryStore<Tx> {
 
   clear(): void {
     this.#records.clear()
+    this.backlog.clear()
   }
 
   migrate(): Promise<void> {
@@ -103,6 +118,7 @@ class InMemory<Tx> implements MemoryStore<Tx> {
       if (record !== undefined) return { kind: 'found', record: found(record, this.#now()) }
       const execution = this.#execution()
       this.#records.set(input.id, first(input, this.#now(), execution))
+      if (input.task) this.backlog.enter(input, input.task.dueMs)
       return { kind: 'inserted', execution }
     })
   }
@@ -113,17 +129,22 @@ class InMemory<Tx> implements MemoryStore<Tx> {
     )
   }
 
-  async stopUnknown(seen: Seen): Promise<boolean> {
+  async stop(seen: Seen, to: StoppedState): Promise<boolean> {
     const changed = await this.#change(seen.id, (record, now) =>
-      isLapsed(record, seen, now) ? stopped(record) : undefined,
+      isLapsed(record, seen, now) ? stopped(record, to) : undefined,
     )
     return changed !== undefined
+  }
+
+  async restart(input: RestartInput): Promise<boolean> {
+    return (await this.#change(input.id, (record) => restarted(record, input))) !== undefined
   }
 
   async reset(input: ResetInput): Promise<FoundRecord | undefined> {
     return await this.#change(input.id, (record, now) => {
       const isSeen = record.attempt === input.attempt && record.state === 'finished'
       if (!isSeen || record.expiresAt > now) return undefined
+      if (input.task) this.backlog.enter(record, input.task.dueMs)
       return startedAnew(record, input, now, this.#execution())
     })
   }
@@ -175,6 +196,10 @@ class InMemory<Tx> implements MemoryStore<Tx> {
     return await this.#settled(id, (record) => record && found(record, this.#now()))
   }
 
+  async find(id: string): Promise<WholeRecord | undefined> {
+    return await this.#settled(id, (record) => record && wholeOf(record, this.#now()))
+  }
+
   heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]> {
     const lost = holds.filter((hold) => {
       const record = this.#records.get(hold.id)
@@ -188,13 +213,45 @@ class InMemory<Tx> implements MemoryStore<Tx> {
     return Promise.resolve(lost)
   }
 
-  reap(limit: number, graceMs: number): Promise<number> {
+  reap(limit: number, graceMs: number, tombstoneMs = 0): Promise<number> {
     const now = this.#now()
     const over = [...this.#records.values()]
       .filter(({ state, expiresAt }) => state === 'finished' && expiresAt + graceMs <= now)
       .slice(0, limit)
-    for (const { id } of over) this.#records.delete(id)
+    for (const record of over) {
+      if (tombstoneMs > 0 && record.fingerprint !== ERASED)
+        this.#records.set(record.id, erased(record, tombstoneMs, now))
+      else this.#records.delete(record.id)
+    }
     return Promise.resolve(over.length)
+  }
+
+  async forget(seen: ForgetInput): Promise<boolean> {
+    return await this.#settled(seen.id, (record) => {
+      const isOurs = record !== undefined && isForgettable(record, seen, this.#now())
+      return isOurs && this.#records.delete(seen.id)
+    })
+  }
+
+  async erase(input: EraseInput): Promise<Erased> {
+    const { scope, tombstoneMs, after, limit } = input
+    const next = [...this.#records.values()]
+      .filter(({ id }) => id > after)
+      .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+      .slice(0, limit)
+    const ofScope = next.filter((record) => record.scope === scope).map(({ id }) => id)
+    const isErasable = (id: string): boolean => {
+      const record = this.#records.get(id)
+      const isThere = record !== undefined && record.fingerprint !== ERASED
+      return isThere && !this.#commits.has(id) && isFree(record, this.#now())
+    }
+    await input.found?.(ofScope.filter(isErasable))
+    const ids = ofScope.filter(isErasable)
+    for (const id of ids) {
+      const record = this.#records.get(id)
+      if (record !== undefined) this.#records.set(id, erased(record, tombstoneMs, this.#now()))
+    }
+    return { ids, left: ofScope.length - ids.length, after: next.at(-1)?.id }
   }
 
   #now(): number {

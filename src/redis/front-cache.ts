@@ -1,8 +1,9 @@
 /**
  * Redis in front of another store: an outcome that is final is replayed from there, and the store is not asked. Only
- * what cannot change any more is remembered, so Redis may forget, lag or be gone: that costs speed, nothing else.
+ * what cannot change any more is remembered, so Redis may forget, lag or be gone: that costs speed, nothing else. But
+ * what an operator erases or forgets is gone from Redis first, or the operator is told that it is not.
  */
-import { ConfigError } from '../core/errors.ts'
+import { ConfigError, StoreUnavailableError } from '../core/errors.ts'
 import type { Header, Outcome } from '../core/outcome.ts'
 import { FINISHED, type FoundRecord } from '../core/record.ts'
 import { within } from '../core/ask.ts'
@@ -11,6 +12,7 @@ import type {
   ClaimInput,
   ClaimReply,
   CommitOptions,
+  ForgetInput,
   Hold,
   ResetInput,
   Store,
@@ -18,9 +20,10 @@ import type {
   Write,
 } from '../core/store.ts'
 import { type Redis, type RedisClientLike, redisOf } from './redis-clients.ts'
+import { errorOf } from './redis-errors.ts'
 import { textOf } from './redis-record.ts'
 import { prefixOf, type RedisStoreOptions } from './redis-store.ts'
-import { RECALL, REMEMBER } from './scripts.ts'
+import { DISREMEMBER, RECALL, REMEMBER } from './scripts.ts'
 
 /** A shorter retention is not worth it: clocks may differ by what is held back of it. */
 const RETENTION_MIN_MS = 60_000
@@ -29,6 +32,10 @@ const REMEMBERED_OF_RETENTION = 0.8
 /** Redis is waited for so long, and after that left alone for a while. */
 const PATIENCE_MS = 50
 const LEFT_ALONE_MS = 1_000
+/** But so long where it must forget. */
+const FORGETTING_MAX_MS = 1_000
+/** A `remember` that was on its way, or waited in a client that was offline, comes within this. */
+const FORGOTTEN_MS = 600_000
 const HELD_MAX = 10_000
 
 /**
@@ -56,22 +63,39 @@ class FrontCache<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #held = new Map<string, { readonly fingerprint: string; readonly execution: string }>()
   readonly migrate: Store<Tx, Isolation>['migrate']
   readonly check: Store<Tx, Isolation>['check']
-  readonly stopUnknown: Store<Tx, Isolation>['stopUnknown']
+  readonly stop: Store<Tx, Isolation>['stop']
+  readonly restart: Store<Tx, Isolation>['restart']
   readonly transaction: Store<Tx, Isolation>['transaction']
   readonly reread: Store<Tx, Isolation>['reread']
+  readonly find: Store<Tx, Isolation>['find']
   readonly heartbeat: Store<Tx, Isolation>['heartbeat']
   readonly reap: Store<Tx, Isolation>['reap']
+  readonly erase: Store<Tx, Isolation>['erase']
+  readonly backlog: Store<Tx, Isolation>['backlog']
 
   constructor(store: Store<Tx, Isolation>, outcomes: Outcomes) {
     this.#store = store
     this.#outcomes = outcomes
     this.migrate = () => store.migrate()
     this.check = () => store.check()
-    this.stopUnknown = (seen) => store.stopUnknown(seen)
+    this.stop = (seen, to) => store.stop(seen, to)
+    this.restart = (input) => store.restart(input)
     this.transaction = (options, work) => store.transaction(options, work)
     this.reread = (id) => store.reread(id)
+    this.find = (id) => store.find(id)
     this.heartbeat = (holds, leaseMs) => store.heartbeat(holds, leaseMs)
-    this.reap = (limit, graceMs) => store.reap(limit, graceMs)
+    this.reap = (limit, graceMs, tombstoneMs) => store.reap(limit, graceMs, tombstoneMs)
+    const erase = store.erase?.bind(store)
+    this.erase =
+      erase &&
+      ((input) => {
+        const found = async (ids: readonly string[]): Promise<void> => {
+          await outcomes.forget(ids)
+          await input.found?.(ids)
+        }
+        return erase({ ...input, found })
+      })
+    this.backlog = store.backlog
   }
 
   async claim(input: ClaimInput): Promise<ClaimReply> {
@@ -119,6 +143,11 @@ class FrontCache<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     return isMade
   }
 
+  async forget(seen: ForgetInput): Promise<boolean> {
+    await this.#outcomes.forget([seen.id])
+    return await this.#store.forget(seen)
+  }
+
   #hold(owner: string, fingerprint: string, execution: string): void {
     this.#held.set(owner, { fingerprint, execution })
     if (this.#held.size <= HELD_MAX) return
@@ -145,7 +174,7 @@ interface Final {
   readonly retentionMs: number
 }
 
-/** Final outcomes in Redis. Never throws, and never waits long. */
+/** Final outcomes in Redis. Recalling and remembering never throw, and never wait long. */
 class Outcomes {
   readonly #redis: Redis
   readonly #prefix: string
@@ -177,6 +206,7 @@ class Outcomes {
         headers: JSON.parse(textOf(headers)) as readonly Header[],
         body: body instanceof Uint8Array ? body : undefined,
       },
+      version: undefined,
     }
   }
 
@@ -188,6 +218,23 @@ class Outcomes {
     const kept = body === undefined ? [] : [Buffer.from(body)]
     const args = [...about, JSON.stringify(headers), ...kept]
     void this.#asked(() => this.#redis.run(REMEMBER, `${this.#prefix}${id}`, args))
+  }
+
+  /**
+   * What is remembered of these, and what is about to be, is not recalled any more.
+   *
+   * @throws {@link StoreUnavailableError} Redis did not answer
+   */
+  async forget(ids: readonly string[]): Promise<void> {
+    const doing = 'Redis was to forget'
+    const each = ids.map((id) =>
+      this.#redis.run(DISREMEMBER, `${this.#prefix}${id}`, [String(FORGOTTEN_MS)]),
+    )
+    try {
+      await within({ runtime: systemRuntime }, doing, FORGETTING_MAX_MS, Promise.all(each))
+    } catch (error) {
+      throw error instanceof StoreUnavailableError ? error : errorOf(doing, error)
+    }
   }
 
   async #asked(question: () => Promise<unknown>): Promise<unknown> {

@@ -1,10 +1,10 @@
 /** A record as a script returns it. */
 import { invariant } from '../core/invariant.ts'
 import type { Header } from '../core/outcome.ts'
-import { type FoundRecord, stagesOf, type State } from '../core/record.ts'
+import { type FoundRecord, stagesOf, type State, type WholeRecord } from '../core/record.ts'
 import { FIELDS } from './scripts.ts'
 
-const STATES: readonly string[] = ['running', 'finished', 'unknown']
+const STATES: readonly string[] = ['running', 'finished', 'unknown', 'failed']
 
 /** @param reply - the values of {@link FIELDS}, and the server's instant */
 export function recordOf(id: string, reply: readonly unknown[]): FoundRecord {
@@ -35,6 +35,19 @@ export function recordOf(id: string, reply: readonly unknown[]): FoundRecord {
             body: body instanceof Uint8Array ? body : undefined,
           }
         : undefined,
+    version: undefined,
+  }
+}
+
+/** @param reply - as of {@link recordOf}, and behind it what the record is about */
+export function wholeRecordOf(id: string, reply: readonly unknown[]): WholeRecord {
+  const [operation, scope, key] = reply.slice(FIELDS.length + 1).map(textOf)
+  return {
+    ...recordOf(id, reply),
+    operation: operation ?? '',
+    scope: scope ?? '',
+    key: key ?? '',
+    task: undefined,
   }
 }
 

@@ -4,14 +4,16 @@
  * request runs again. Protocol: docs/internals/protocol.md; why no stages: ADR 0023.
  */
 import { ConfigError } from '../core/errors.ts'
-import type { FoundRecord } from '../core/record.ts'
+import type { FoundRecord, StoppedState, WholeRecord } from '../core/record.ts'
 import { NO_TRANSACTIONS, type ResponseStore } from '../core/response-run.ts'
 import { stagesText } from '../core/record.ts'
 import type {
   ClaimInput,
   ClaimReply,
+  ForgetInput,
   Hold,
   ResetInput,
+  RestartInput,
   Seen,
   StoreProblem,
   TakeOverInput,
@@ -20,7 +22,7 @@ import type {
 import { problemsOf } from './redis-check.ts'
 import { type Redis, type RedisClientLike, redisOf } from './redis-clients.ts'
 import { errorOf } from './redis-errors.ts'
-import { recordOf, textOf } from './redis-record.ts'
+import { recordOf, textOf, wholeRecordOf } from './redis-record.ts'
 import * as scripts from './scripts.ts'
 
 const PREFIX = /^[\x21-\x7e]{0,100}$/
@@ -96,9 +98,15 @@ class RedisStore implements ResponseStore {
     return found(id, await this.#run('taking over', scripts.TAKE_OVER, id, args))
   }
 
-  async stopUnknown({ id, attempt, revision }: Seen): Promise<boolean> {
-    const args = [String(attempt), String(revision)]
-    return (await this.#run('stopping a record', scripts.STOP_UNKNOWN, id, args)) === 1
+  async stop({ id, attempt, revision }: Seen, to: StoppedState): Promise<boolean> {
+    const args = [String(attempt), String(revision), to]
+    return (await this.#run('stopping a record', scripts.STOP, id, args)) === 1
+  }
+
+  async restart(input: RestartInput): Promise<boolean> {
+    const { id, attempt, revision, state, recoveryPoint } = input
+    const args = [String(attempt), String(revision), state, recoveryPoint, stagesText(input.stages)]
+    return (await this.#run('restarting a record', scripts.RESTART, id, args)) === 1
   }
 
   async reset(input: ResetInput): Promise<FoundRecord | undefined> {
@@ -118,6 +126,11 @@ class RedisStore implements ResponseStore {
     return found(id, await this.#run('reading a record again', scripts.REREAD, id, []))
   }
 
+  async find(id: string): Promise<WholeRecord | undefined> {
+    const reply = await this.#run('finding a record', scripts.FIND, id, [])
+    return Array.isArray(reply) ? wholeRecordOf(id, reply) : undefined
+  }
+
   async heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]> {
     const renewed = await Promise.all(
       holds.map(({ id, owner, attempt }) => {
@@ -131,6 +144,11 @@ class RedisStore implements ResponseStore {
   /** Redis deletes what has expired by itself. */
   reap(): Promise<number> {
     return Promise.resolve(0)
+  }
+
+  async forget({ id, attempt, revision, state }: ForgetInput): Promise<boolean> {
+    const args = [String(attempt), String(revision), state]
+    return (await this.#run('forgetting a record', scripts.FORGET, id, args)) === 1
   }
 
   #mustKeep(): Promise<void> {

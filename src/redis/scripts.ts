@@ -103,12 +103,23 @@ export const TAKE_OVER: Script = script(`
   return record()`)
 
 /**
- * in   1 attempt and 2 revision seen
+ * in   1 attempt and 2 revision seen · 3 next state
  * out  1 or 0
  */
-export const STOP_UNKNOWN: Script = script(`
+export const STOP: Script = script(`
   if not lapsed(ARGV[1], ARGV[2]) then return 0 end
-  set('state', 'unknown', 'owner', '', 'revision', text(ARGV[2] + 1))
+  set('state', ARGV[3], 'owner', '', 'revision', text(ARGV[2] + 1))
+  keep()
+  return 1`)
+
+/**
+ * in   1 attempt, 2 revision and 3 state seen · 4 next point · 5 stages
+ * out  1, held by nobody; 0: not as it was seen
+ */
+export const RESTART: Script = script(`
+  local seen = field('attempt') == ARGV[1] and field('revision') == ARGV[2] and field('state') == ARGV[3]
+  if not seen then return 0 end
+  set('state', 'running', 'recovery_point', ARGV[4], 'stages', ARGV[5], 'owner', '', 'revision', text(ARGV[2] + 1))
   keep()
   return 1`)
 
@@ -159,10 +170,32 @@ export const RELEASE: Script = script(`
   set('owner', '')
   return 1`)
 
+/**
+ * in   1 attempt, 2 revision and 3 state seen
+ * out  1, and nothing is left of it; 0: not as it was seen, or its lease is live
+ */
+export const FORGET: Script = script(`
+  local seen = field('attempt') == ARGV[1] and field('revision') == ARGV[2] and field('state') == ARGV[3]
+  local free = ARGV[3] ~= 'running' or field('owner') == '' or tonumber(field('locked_until') or '0') <= now
+  if not seen or not free then return 0 end
+  return redis.call('DEL', key)`)
+
 /** out  the record, or nothing */
 export const REREAD: Script = script(`
   if redis.call('EXISTS', key) == 0 then return false end
   return record()`)
+
+/** What a record is about, in the order in which {@link FIND} returns it. */
+export const ABOUT = ['operation', 'scope', 'idempotency_key'] as const
+
+/** out  the record, and behind it what it is about; or nothing */
+export const FIND: Script = script(`
+  if redis.call('EXISTS', key) == 0 then return false end
+  local values = record()
+  for at, value in ipairs(redis.call('HMGET', key, ${ABOUT.map((name) => `'${name}'`).join(', ')})) do
+    values[${String(FIELDS.length + 1)} + at] = value
+  end
+  return values`)
 
 /**
  * in   1 owner · 2 attempt · 3 lease ms
@@ -178,9 +211,11 @@ export const RENEW: Script = script(`
 /**
  * Of the front cache.
  * in   1 instant at which it goes, ms · 2 fingerprint · 3 execution · 4 status · 5 headers · 6 body, if it is kept
+ * out  1; 0: it was forgotten a moment ago
  */
 export const REMEMBER: Script = bare(`
   local key = KEYS[1]
+  if redis.call('HEXISTS', key, 'forgotten') == 1 then return 0 end
   redis.call('DEL', key)
   redis.call('HSET', key, 'fingerprint', ARGV[2], 'created_at', ARGV[3], 'response_code', ARGV[4],
     'response_headers', ARGV[5])
@@ -190,6 +225,16 @@ export const REMEMBER: Script = bare(`
 /** out  fingerprint, execution, status, headers, body; nothing: it is not remembered */
 export const RECALL: Script = bare(`
   local key = KEYS[1]
-  if redis.call('EXISTS', key) == 0 then return false end
+  if redis.call('HEXISTS', key, 'fingerprint') == 0 then return false end
   return redis.call('HMGET', key, 'fingerprint', 'created_at', 'response_code', 'response_headers',
     'response_body')`)
+
+/**
+ * in   1 ms for which nothing is remembered there: what was about to be, when it was forgotten, comes too late
+ * out  1
+ */
+export const DISREMEMBER: Script = bare(`
+  local key = KEYS[1]
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'forgotten', '1')
+  return redis.call('PEXPIRE', key, ARGV[1])`)

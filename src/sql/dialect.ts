@@ -33,7 +33,14 @@ export interface Migration {
   readonly version: number
   /** What it does, which lock it takes, whether older code keeps working, how long on ten million rows. */
   readonly note: string
-  readonly statements: readonly string[]
+  readonly statements: readonly (string | AddColumn)[]
+}
+
+/** A statement that can be made once, where each step goes alone and must be repeatable. */
+export interface AddColumn {
+  /** The column by which it is known to be made. */
+  readonly adds: string
+  readonly text: string
 }
 
 /** The statements that keep the table's version. */

@@ -5,7 +5,7 @@
 import { ConfigError, StoreNotMigratedError } from '../core/errors.ts'
 import type { StoreProblem } from '../core/store.ts'
 import type { Database, Rows, Statement } from './database.ts'
-import type { Dialect } from './dialect.ts'
+import type { AddColumn, Dialect } from './dialect.ts'
 import { throughPooler } from './prepared.ts'
 import { number } from './rows.ts'
 
@@ -60,8 +60,27 @@ async function stepsOf<Tx, Isolation extends string>(
   }
   for (const { version, statements } of dialect.migrations(table)) {
     if (done.includes(version)) continue
-    for (const statement of statements) await run(statement)
+    for (const statement of statements) {
+      if (typeof statement === 'string') await run(statement)
+      else await addColumn(statement, () => run(texts.tableExists), run)
+    }
     await run(texts.addVersion, [version])
+  }
+}
+
+/** Another process may add it between the look and the statement, which then fails: as well. */
+async function addColumn(
+  { adds, text }: AddColumn,
+  columns: () => Promise<Rows>,
+  run: (text: string) => Promise<Rows>,
+): Promise<void> {
+  const isThere = async (): Promise<boolean> =>
+    (await columns()).some((row) => row['column_name'] === adds)
+  if (await isThere()) return
+  try {
+    await run(text)
+  } catch (error) {
+    if (!(await isThere())) throw error
   }
 }
 

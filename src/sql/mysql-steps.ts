@@ -1,16 +1,19 @@
 /** The steps where no change returns what it made (MySQL, MariaDB): lock, change, read. */
-import type { ClaimInput } from '../core/store.ts'
+import { stagesText } from '../core/record.ts'
+import type { ClaimInput, ResetInput } from '../core/store.ts'
+import { due, enter, putOff } from './backlog-mysql.ts'
 import { oneByOne, writeOf } from './changes.ts'
 import type { Rows } from './database.ts'
+import { erasureSteps, reap } from './erase-mysql.ts'
 import { fenceOf } from './fence.ts'
 import type { MysqlTexts } from './mysql-texts.ts'
+import { padded } from './mysql-words.ts'
 import { number, text } from './rows.ts'
 import type { Claimed, Runner, Steps } from './steps.ts'
 
 /** The steps on one table. */
 export function mysqlSteps(texts: MysqlTexts, runner: Runner): Steps {
   const { query, transaction } = runner
-  const read = (id: string) => ({ text: texts.look(1), values: [id] })
   return {
     claim: (claims) => claim(texts, query, claims),
     takeOver: ({ id, attempt, revision, owner, leaseMs }) =>
@@ -18,37 +21,32 @@ export function mysqlSteps(texts: MysqlTexts, runner: Runner): Steps {
         const lapsed = await within({ text: texts.lockLapsed, values: [id, attempt, revision] })
         if (lapsed.length === 0) return []
         await within({ text: texts.takeOver, values: [id, owner, leaseMs] })
-        return await within(read(id))
+        return await within({ text: texts.look(1), values: [id] })
       }),
-    stopUnknown: ({ id, attempt, revision }) =>
+    stop: ({ id, attempt, revision }, to) =>
       transaction(async (within) => {
         const lapsed = await within({ text: texts.lockLapsed, values: [id, attempt, revision] })
-        if (lapsed.length > 0) await within({ text: texts.stopUnknown, values: [id] })
+        if (lapsed.length > 0) await within({ text: texts.stop, values: [id, to] })
         return lapsed
       }),
-    reset: ({ id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs }) =>
+    restart: ({ id, attempt, revision, state, recoveryPoint, stages }) =>
       transaction(async (within) => {
-        const expired = await within({ text: texts.lockExpired, values: [id, attempt] })
-        if (expired.length === 0) return []
-        const request = [fingerprint, method ?? null, path ?? null]
-        await within({ text: texts.reset, values: [id, owner, leaseMs, ...request, retentionMs] })
-        return await within(read(id))
+        const seen = [id, attempt, revision, state]
+        const stopped = await within({ text: texts.lockStopped, values: seen })
+        const values = [id, recoveryPoint, stagesText(stages)]
+        if (stopped.length > 0) await within({ text: texts.restart, values })
+        return stopped
       }),
+    reset: (input) => reset(texts, runner, input),
     writes: oneByOne(runner, writeOf(texts.write)),
     finishes: oneByOne(runner, (hold, write) => fenceOf(texts, hold, write)),
     reread: (id) => query({ text: texts.reread, values: [id] }),
+    find: async (id) => (await query({ text: texts.find(1), values: [id] })).map(withInput),
+    due: async (...asked) => (await due(runner, texts, asked)).map(withInput),
+    putOff: (...asked) => putOff(query, texts, asked),
     heartbeat: (holds, leaseMs) => heartbeat(texts, runner, holds, leaseMs),
-    reap: async (limit, graceMs) => {
-      const found = await query({ text: texts.reapable(limit), values: [graceMs] })
-      if (found.length === 0) return 0
-      return await transaction(async (within) => {
-        const ids = padded(found.map((row) => text(row, 'id')))
-        const still = { text: texts.lockReapable(ids.length), values: [graceMs, ...ids] }
-        const locked = padded((await within(still)).map((row) => text(row, 'id')))
-        if (locked.length > 0) await within({ text: texts.reap(locked.length), values: locked })
-        return new Set(locked).size
-      })
-    },
+    reap: (...asked) => reap(texts, runner, asked),
+    ...erasureSteps(texts, runner),
   }
 }
 
@@ -66,8 +64,18 @@ async function claim(
   const known = new Set(there.map((row) => text(row, 'id')))
   const missing = claims.filter(({ id }) => !known.has(id))
   if (missing.length === 0) return { inserted: [], found: there }
+  const tasks = missing.flatMap(({ id, operation, task }) =>
+    task === undefined ? [] : [{ id, operation, dueMs: task.dueMs }],
+  )
+  // First: a process that dies in between leaves an entry without a record, which `due` removes, and never the reverse.
+  await enter(query, texts, tasks)
   const rows = padded(missing.toSorted((a, b) => (a.id < b.id ? -1 : 1)))
-  await query({ text: texts.claim(rows.length), values: rows.flatMap(claimValues) })
+  const isTask = tasks.length > 0
+  const insert = isTask ? texts.claimTasks(rows.length) : texts.claim(rows.length)
+  const values = rows.flatMap((row) =>
+    isTask ? [...claimValues(row), ...recordedTask(row.task)] : claimValues(row),
+  )
+  await query({ text: insert, values })
   const stored = await look(missing.map(({ id }) => id))
   const asked = new Set(missing.map(({ id, owner }) => `${id} ${owner}`))
   const isOurs = (row: Rows[number]): boolean =>
@@ -83,6 +91,34 @@ function claimValues(claim: ClaimInput): readonly unknown[] {
   const request = [method ?? null, path ?? null]
   const durations = [claim.leaseMs, claim.retentionMs]
   return [id, key, scope, operation, fingerprint, owner, ...request, ...durations]
+}
+
+async function reset(texts: MysqlTexts, { transaction }: Runner, input: ResetInput): Promise<Rows> {
+  const { id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs, task } = input
+  const { operation } = input
+  return await transaction(async (within) => {
+    const expired = await within({ text: texts.lockExpired, values: [id, attempt] })
+    if (expired.length === 0) return []
+    const request = [fingerprint, method ?? null, path ?? null]
+    const about = [input.scope, operation, input.key]
+    const values = [id, owner, leaseMs, ...request, retentionMs, ...recordedTask(task), ...about]
+    await within({ text: texts.reset, values })
+    if (task !== undefined)
+      await within({ text: texts.putOff, values: [id, operation, task.dueMs, 0] })
+    return await within({ text: texts.look(1), values: [id] })
+  })
+}
+
+/** Input, version, principal. */
+function recordedTask(task: ClaimInput['task']): readonly unknown[] {
+  if (task === undefined) return [null, null, null]
+  return [JSON.stringify(task.input), task.version, task.principal ?? null]
+}
+
+/** A row with the text of its input, out of the JSON string that holds it. */
+function withInput(row: Rows[number]): Rows[number] {
+  const { input } = row
+  return typeof input === 'string' ? { ...row, input: JSON.parse(input) as unknown } : row
 }
 
 /**
@@ -114,12 +150,4 @@ function nameOf({ id, owner, attempt }: Parameters<Steps['heartbeat']>[0][number
 
 function holderOf(row: Rows[number]): string {
   return `${text(row, 'id')} ${String(row['owner'])} ${String(number(row, 'attempt'))}`
-}
-
-/** To a power of two by repeating the last: few texts, of which a server keeps each one prepared. */
-function padded<T>(items: readonly T[]): readonly T[] {
-  const last = items.at(-1)
-  if (last === undefined) return []
-  const size = 2 ** Math.ceil(Math.log2(items.length))
-  return [...items, ...Array.from({ length: size - items.length }, () => last)]
 }

@@ -5,36 +5,41 @@
  * instant at which a statement began, so one that waited grants less and judges later than the clock says.
  * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
  */
+import { ERASED } from '../core/record.ts'
+import { type MysqlBacklogTexts, mysqlBacklogTexts } from './backlog-mysql.ts'
 import type { StageTexts } from './dialect.ts'
-
-const NOW = 'utc_timestamp(6)'
-
-/** Milliseconds from now. */
-function after(milliseconds: string): string {
-  return `${NOW} + interval cast(${milliseconds} * 1000 as signed) microsecond`
-}
+import { type MysqlErasureTexts, mysqlErasureTexts } from './erase-mysql.ts'
+import { after, listed, marks, NOW } from './mysql-words.ts'
 
 /** What every statement reads of a record. */
 const RECORD = `
   id, state, fingerprint, owner, attempt, revision, recovery_point,
   stages, response_code, response_headers, response_body,
-  cast(timestampdiff(microsecond, '1970-01-01', created_at) as char) as execution,
+  cast(timestampdiff(microsecond, '1970-01-01', created_at) as char) as execution, version,
   (expires_at < ${NOW}) as expired,
   greatest(0, coalesce(timestampdiff(microsecond, ${NOW}, locked_until), 0)) / 1000 as lease_left_ms`
+
+/** And what it is about. The input as text: a driver may make a value of JSON. */
+const WHOLE = `${RECORD},
+  operation, scope, idempotency_key, cast(request_params as char) as input, principal`
 
 const LAPSED = `(locked_until is null or locked_until < ${NOW})`
 
 /** Every statement of the store on one table. */
-export interface MysqlTexts extends StageTexts {
+export interface MysqlTexts extends StageTexts, MysqlBacklogTexts, MysqlErasureTexts {
   claim(count: number): string
+  claimTasks(count: number): string
   look(count: number): string
   readonly lockLapsed: string
   readonly takeOver: string
-  readonly stopUnknown: string
+  readonly stop: string
+  readonly lockStopped: string
+  readonly restart: string
   readonly lockExpired: string
   readonly reset: string
   readonly write: string
   readonly reread: string
+  find(count: number): string
   lockRunning(count: number): string
   renew(count: number): string
   owners(count: number): string
@@ -43,8 +48,9 @@ export interface MysqlTexts extends StageTexts {
   reap(count: number): string
 }
 
-/** What a claim is given, a value a column. */
-export const CLAIM_VALUES = 10
+/** What a claim is given, a value a column; with a task, three more. */
+const CLAIM_VALUES = 10
+const TASK_VALUES = 13
 
 /** @param table - the quoted name */
 export function mysqlTexts(table: string): MysqlTexts {
@@ -59,6 +65,18 @@ export function mysqlTexts(table: string): MysqlTexts {
         id, idempotency_key, scope, operation, fingerprint, owner, request_method, request_path,
         attempt, state, recovery_point, stages, created_at, locked_at, locked_until, expires_at)
       values ${listed(count, (at) => claimRow(at * CLAIM_VALUES))}
+          on duplicate key update id = ${table}.id`,
+
+    /** in   13 values a claim, of which one at least has a task: those of claim · input, a JSON string · version
+     *       principal. Their entries are there already (backlog-mysql.ts)
+     *  out  as claim
+     *  plan as claim */
+    claimTasks: (count) => `
+      insert into ${table} (
+        id, idempotency_key, scope, operation, fingerprint, owner, request_method, request_path,
+        attempt, state, recovery_point, stages, created_at, locked_at, locked_until, expires_at,
+        request_params, version, principal)
+      values ${listed(count, (at) => taskRow(at * TASK_VALUES))}
           on duplicate key update id = ${table}.id`,
 
     /** in   ids
@@ -84,10 +102,26 @@ export function mysqlTexts(table: string): MysqlTexts {
          set owner = $2, attempt = attempt + 1, locked_at = ${NOW}, locked_until = ${after('$3')}
        where id = $1`,
 
-    /** in   1 id, of a row that is locked */
-    stopUnknown: `
+    /** in   1 id · 2 next state, of a row that is locked */
+    stop: `
       update ${table}
-         set state = 'unknown', revision = revision + 1, owner = null, locked_at = null, locked_until = null
+         set state = $2, revision = revision + 1, owner = null, locked_at = null, locked_until = null
+       where id = $1`,
+
+    /** in   1 id · 2 attempt seen · 3 revision seen · 4 state seen
+     *  out  its id; no row: not as it was seen, or somebody else is deciding
+     *  plan primary key */
+    lockStopped: `
+      select id
+        from ${table}
+       where id = $1 and attempt = $2 and revision = $3 and state = $4
+         for update skip locked`,
+
+    /** in   1 id · 2 next point · 3 stages json, of a row that is locked */
+    restart: `
+      update ${table}
+         set recovery_point = $2, stages = $3, revision = revision + 1,
+             owner = null, locked_at = null, locked_until = null, state = 'running'
        where id = $1`,
 
     /** in   1 id · 2 attempt seen
@@ -99,12 +133,15 @@ export function mysqlTexts(table: string): MysqlTexts {
        where id = $1 and attempt = $2 and state = 'finished' and expires_at < ${NOW}
          for update skip locked`,
 
-    /** in   1 id · 2 new owner · 3 lease ms · 4 fingerprint · 5 method · 6 path · 7 retention ms, of a row that is
-     *       locked. Attempts go on growing, so that a holder from before stays fenced */
+    /** in   1 id · 2 new owner · 3 lease ms · 4 fingerprint · 5 method · 6 path · 7 retention ms · 8 input, a JSON
+     *       string · 9 version · 10 principal, these three null without a task · 11 scope · 12 operation · 13 key.
+     *       Of a row that is locked. Attempts go on growing, so that a holder from before stays fenced */
     reset: `
       update ${table}
          set owner = $2, attempt = attempt + 1, state = 'running', recovery_point = 'started', stages = '{}',
              revision = revision + 1, fingerprint = $4, request_method = $5, request_path = $6,
+             request_params = $8, version = $9, principal = $10,
+             scope = $11, operation = $12, idempotency_key = $13,
              response_code = null, response_headers = null, response_body = null,
              created_at = ${NOW}, locked_at = ${NOW},
              locked_until = ${after('$3')}, expires_at = ${after('$7')}
@@ -168,6 +205,14 @@ export function mysqlTexts(table: string): MysqlTexts {
          for update nowait`,
 
     /** in   ids
+     *  out  the records that are there, and what they are about
+     *  plan primary key. Reads what is committed, and waits for nobody */
+    find: (count) => `
+      select ${WHOLE}
+        from ${table}
+       where id in (${marks(count)})`,
+
+    /** in   ids
      *  out  holds of running records. Rows that a commit holds are skipped: never wait behind a stage. In autocommit:
      *       the locks are gone with the statement
      *  plan primary key */
@@ -204,10 +249,11 @@ export function mysqlTexts(table: string): MysqlTexts {
        limit ${String(Math.trunc(limit))}`,
 
     /** in   1 grace ms · ids
-     *  out  those that may still be deleted, locked. Another reaper's are skipped, and so is what a claim starts anew
+     *  out  those that may still be deleted, locked, and whether each is a tombstone. Another reaper's are
+     *       skipped, and so is what a claim starts anew
      *  plan primary key, by force: of a small table the other index may look cheaper */
     lockReapable: (count) => `
-      select id
+      select id, (fingerprint = '${ERASED}') as is_tombstone
         from ${table} force index (primary)
        where id in (${marks(count, 1)}) and state = 'finished'
          and expires_at < ${NOW} - interval cast($1 * 1000 as signed) microsecond
@@ -217,19 +263,22 @@ export function mysqlTexts(table: string): MysqlTexts {
     reap: (count) => `
       delete from ${table}
        where id in (${marks(count)})`,
+
+    ...mysqlBacklogTexts(table),
+    ...mysqlErasureTexts(table, LAPSED),
   }
 }
 
 function claimRow(from: number): string {
+  return `(${claimColumns(from)})`
+}
+
+function taskRow(from: number): string {
+  return `(${claimColumns(from)}, ${marks(TASK_VALUES - CLAIM_VALUES, from + CLAIM_VALUES)})`
+}
+
+function claimColumns(from: number): string {
   const at = (nth: number): string => `$${String(from + nth)}`
   const given = [1, 2, 3, 4, 5, 6, 7, 8].map(at).join(', ')
-  return `(${given}, 1, 'running', 'started', '{}', ${NOW}, ${NOW}, ${after(at(9))}, ${after(at(10))})`
-}
-
-function listed(count: number, one: (at: number) => string): string {
-  return Array.from({ length: count }, (_, at) => one(at)).join(', ')
-}
-
-function marks(count: number, from = 0): string {
-  return listed(count, (at) => `$${String(from + at + 1)}`)
+  return `${given}, 1, 'running', 'started', '{}', ${NOW}, ${NOW}, ${after(at(9))}, ${after(at(10))}`
 }

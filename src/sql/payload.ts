@@ -32,12 +32,18 @@ export function batchText(texts: readonly ChangeText[]): string {
 /** First claims. */
 export function claimsText(claims: readonly ClaimInput[]): string {
   return JSON.stringify(
-    claims.map(({ leaseMs, retentionMs, ...claim }) => ({
+    claims.map(({ leaseMs, retentionMs, task, ...claim }) => ({
       ...claim,
       lease_ms: leaseMs,
       retention_ms: retentionMs,
+      ...(task && taskJson(task)),
     })),
   )
+}
+
+/** The input as a text inside the text: it must come back as it was written, which JSON in JSON does not promise. */
+function taskJson({ dueMs, ...task }: NonNullable<ClaimInput['task']>): object {
+  return { ...task, due_ms: dueMs }
 }
 
 /** A change that goes alone. Null: whatever is there stays, or for the lease, is given back. */

@@ -6,10 +6,14 @@
  * Protocol: docs/internals/protocol.md. Pitfalls behind the shapes: docs/internals/sql.md.
  */
 import { ConfigError } from '../core/errors.ts'
+import { type BacklogTexts, postgresBacklogTexts } from './backlog-postgres.ts'
 import { inOneStatement } from './changes.ts'
 import type { Dialect, MigrationTexts, StageTexts } from './dialect.ts'
 import { postgresMigrations } from './migrations/postgres.ts'
+import { type ErasureTexts, postgresErasureTexts } from './erase-postgres.ts'
+import { claimsText } from './payload.ts'
 import { failureOf, hasAnswered } from './postgres-errors.ts'
+import { EXECUTION, LAPSED, RECORD, WHOLE } from './postgres-record.ts'
 import { returningSteps, type ReturningTexts } from './returning-steps.ts'
 import { text } from './rows.ts'
 import type { Runner, Steps } from './steps.ts'
@@ -22,22 +26,10 @@ const IDENTIFIER = /^[a-z_][a-z0-9_]{0,49}$/
 /** The isolation levels of PostgreSQL. READ UNCOMMITTED is READ COMMITTED there, so it is not offered. */
 export type PostgresIsolation = 'read committed' | 'repeatable read' | 'serializable'
 
-/** Equal in all attempts of one execution: the instant of the claim, to the microsecond. */
-const EXECUTION = `(extract(epoch from k.created_at) * 1000000)::bigint::text`
-
-/** What every statement reads of a record. Text, so that no driver's parser gets in between. */
-const RECORD = `
-  k.id, k.state, k.fingerprint, k.owner, k.attempt, k.revision, k.recovery_point,
-  k.stages::text as stages, k.response_code, k.response_headers::text as response_headers, k.response_body,
-  ${EXECUTION} as execution,
-  (k.expires_at < clock_timestamp())::int as expired,
-  greatest(0, ceil(extract(epoch from k.locked_until - clock_timestamp()) * 1000))::float8 as lease_left_ms`
-
-const LAPSED = `(k.locked_until is null or k.locked_until < clock_timestamp())`
-
 /** Every statement of the store on one table. */
-export interface PostgresTexts extends StageTexts, ReturningTexts {
+export interface PostgresTexts extends StageTexts, ReturningTexts, BacklogTexts, ErasureTexts {
   readonly limitLockWait: string
+  readonly reap: string
 }
 
 /** @param table - the quoted name */
@@ -92,10 +84,10 @@ export function postgresTexts(table: string): PostgresTexts {
        where k.id = lapsed.id
       returning ${RECORD}`,
 
-    /** in   1 id · 2 attempt seen · 3 revision seen
+    /** in   1 id · 2 attempt seen · 3 revision seen · 4 next state
      *  out  its id; no row: as takeOver
      *  plan as takeOver */
-    stopUnknown: `
+    stop: `
       with lapsed as (
         select k.id
           from ${table} k
@@ -103,32 +95,27 @@ export function postgresTexts(table: string): PostgresTexts {
            for update skip locked
       )
       update ${table} k
-         set state = 'unknown', revision = k.revision + 1, owner = null, locked_at = null, locked_until = null
+         set state = $4, revision = k.revision + 1, owner = null, locked_at = null, locked_until = null
         from lapsed
        where k.id = lapsed.id
       returning k.id`,
 
-    /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path
-     *       8 retention ms
-     *  out  the record, empty and ours; no row: not expired, or not at this attempt
-     *  plan primary key. Attempts go on growing, so that a holder from before stays fenced */
-    reset: `
-      with expired as (
+    /** in   1 id · 2 attempt seen · 3 revision seen · 4 state seen · 5 next point · 6 stages json
+     *  out  its id, held by nobody; no row: not as it was seen, or somebody else is deciding
+     *  plan as takeOver */
+    restart: `
+      with stopped as (
         select k.id
           from ${table} k
-         where k.id = $1 and k.attempt = $2 and k.state = 'finished' and k.expires_at < clock_timestamp()
+         where k.id = $1 and k.attempt = $2 and k.revision = $3 and k.state = $4
            for update skip locked
       )
       update ${table} k
-         set owner = $3, attempt = k.attempt + 1, state = 'running', recovery_point = 'started', stages = '{}',
-             revision = k.revision + 1, fingerprint = $5, request_method = $6, request_path = $7,
-             response_code = null, response_headers = null, response_body = null,
-             created_at = clock_timestamp(), locked_at = clock_timestamp(),
-             locked_until = clock_timestamp() + $4::float8 * interval '1 millisecond',
-             expires_at = clock_timestamp() + $8::float8 * interval '1 millisecond'
-        from expired
-       where k.id = expired.id
-      returning ${RECORD}`,
+         set state = 'running', recovery_point = $5, stages = $6::text::json, revision = k.revision + 1,
+             owner = null, locked_at = null, locked_until = null
+        from stopped
+       where k.id = stopped.id
+      returning k.id`,
 
     /** in   1 id · 2 owner · 3 attempt · 4 point seen · 5 next point · 6 stages json · 7 lease ms
      *       8 revision seen
@@ -238,6 +225,14 @@ export function postgresTexts(table: string): PostgresTexts {
        where k.id = $1
          for update`,
 
+    /** in   1 id
+     *  out  the record and what it is about, as committed; waits for nobody
+     *  plan primary key */
+    find: `
+      select ${WHOLE}
+        from ${table} k
+       where k.id = $1`,
+
     /** in   1 milliseconds, as text
      *  out  nothing of interest. Until the transaction ends: no session state, PgBouncer may stand in between */
     limitLockWait: `select set_config('lock_timeout', $1, true)`,
@@ -286,6 +281,9 @@ export function postgresTexts(table: string): PostgresTexts {
        where k.id = expired.id and k.state = 'finished'
          and k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
       returning k.id`,
+
+    ...postgresBacklogTexts(table),
+    ...postgresErasureTexts(table),
   }
 }
 
@@ -313,7 +311,10 @@ function migrationStatements(table: string): MigrationTexts {
 function steps(table: string, { query, transaction }: Runner): Steps {
   const texts = postgresTexts(table)
   return {
-    ...returningSteps({ query }, texts),
+    ...returningSteps({ query }, texts, (claims) => {
+      const isTask = claims.some(({ task }) => task !== undefined)
+      return query({ text: isTask ? texts.claimTasks : texts.claim, values: [claimsText(claims)] })
+    }),
     writes: inOneStatement(query, texts.write),
     finishes: inOneStatement(query, texts.finish),
     reread: (id) =>
@@ -321,6 +322,13 @@ function steps(table: string, { query, transaction }: Runner): Steps {
         await within({ text: texts.limitLockWait, values: [String(REREAD_LOCK_WAIT_MS)] })
         return await within({ text: texts.reread, values: [id] })
       }),
+    reap: async (limit, graceMs, tombstoneMs) => {
+      const values = [limit, graceMs, ...(tombstoneMs > 0 ? [tombstoneMs] : [])]
+      return (await query({ text: tombstoneMs > 0 ? texts.reapOrErase : texts.reap, values }))
+        .length
+    },
+    due: (operation, limit, againMs) =>
+      query({ text: texts.due, values: [operation, limit, againMs] }),
   }
 }
 

@@ -1,5 +1,8 @@
 /** The steps where a change returns the rows it made (PostgreSQL, SQLite): one statement each. */
-import { claimsText } from './payload.ts'
+import { stagesText } from '../core/record.ts'
+import { taskValues } from './backlog.ts'
+import type { ClaimInput, ResetInput } from '../core/store.ts'
+import type { Rows } from './database.ts'
 import { text } from './rows.ts'
 import type { Runner, Steps } from './steps.ts'
 
@@ -8,23 +11,29 @@ export interface ReturningTexts {
   readonly claim: string
   readonly look: string
   readonly takeOver: string
-  readonly stopUnknown: string
+  readonly stop: string
+  readonly restart: string
   readonly reset: string
   readonly write: string
   readonly finish: string
   readonly reread: string
+  readonly find: string
   readonly heartbeat: string
-  readonly reap: string
+  readonly forget: string
+  readonly erasable: string
+  readonly erase: string
+  readonly putOff: string
 }
 
 /** All but those whose way differs. */
 export function returningSteps(
   { query }: Pick<Runner, 'query'>,
-  texts: Omit<ReturningTexts, 'write' | 'finish' | 'reread'>,
-): Omit<Steps, 'writes' | 'finishes' | 'reread'> {
+  texts: Omit<ReturningTexts, 'claim' | 'write' | 'finish' | 'reread'>,
+  insert: (claims: readonly ClaimInput[]) => Promise<Rows>,
+): Omit<Steps, 'writes' | 'finishes' | 'reread' | 'due' | 'reap'> {
   return {
     claim: async (claims) => {
-      const inserted = await query({ text: texts.claim, values: [claimsText(claims)] })
+      const inserted = await insert(claims)
       const owners = new Map(inserted.map((row) => [text(row, 'id'), text(row, 'owner')]))
       const lost = claims.filter(({ id, owner }) => owners.get(id) !== owner)
       if (lost.length === 0) return { inserted, found: [] }
@@ -34,16 +43,32 @@ export function returningSteps(
     },
     takeOver: ({ id, attempt, owner, leaseMs, revision }) =>
       query({ text: texts.takeOver, values: [id, attempt, owner, leaseMs, revision] }),
-    stopUnknown: ({ id, attempt, revision }) =>
-      query({ text: texts.stopUnknown, values: [id, attempt, revision] }),
-    reset: ({ id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs }) => {
-      const request = [fingerprint, method ?? null, path ?? null]
-      const values = [id, attempt, owner, leaseMs, ...request, retentionMs]
-      return query({ text: texts.reset, values })
+    stop: ({ id, attempt, revision }, to) =>
+      query({ text: texts.stop, values: [id, attempt, revision, to] }),
+    restart: ({ id, attempt, revision, state, recoveryPoint, stages }) => {
+      const seen = [id, attempt, revision, state]
+      return query({ text: texts.restart, values: [...seen, recoveryPoint, stagesText(stages)] })
     },
+    reset: (input) => query({ text: texts.reset, values: resetValues(input) }),
+    find: (id) => query({ text: texts.find, values: [id] }),
     heartbeat: (holds, leaseMs) =>
       query({ text: texts.heartbeat, values: [JSON.stringify(holds), leaseMs] }),
-    reap: async (limit, graceMs) =>
-      (await query({ text: texts.reap, values: [limit, graceMs] })).length,
+    forget: ({ id, attempt, revision, state }) =>
+      query({ text: texts.forget, values: [id, attempt, revision, state] }),
+    erasable: ({ after, limit, scope }) =>
+      query({ text: texts.erasable, values: [after, limit, scope] }),
+    erase: (ids, tombstoneMs) =>
+      query({ text: texts.erase, values: [JSON.stringify(ids), tombstoneMs] }),
+    putOff: async (id, ms, tries) => {
+      await query({ text: texts.putOff, values: [id, ms, tries] })
+    },
   }
+}
+
+/** The values of `reset`; the last is the backlog's. */
+export function resetValues(input: ResetInput): readonly unknown[] {
+  const { id, attempt, owner, leaseMs, fingerprint, method, path, retentionMs, task } = input
+  const request = [fingerprint, method ?? null, path ?? null]
+  const about = [input.scope, input.operation, input.key]
+  return [id, attempt, owner, leaseMs, ...request, retentionMs, ...about, ...taskValues(task)]
 }

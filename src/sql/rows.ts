@@ -1,17 +1,24 @@
 /** Rows of the table as the core knows them. Drivers differ in what they make of a number, and in nothing else here. */
 import { invariant } from '../core/invariant.ts'
 import type { Header, Outcome } from '../core/outcome.ts'
-import { type FoundRecord, stagesOf, type State } from '../core/record.ts'
+import {
+  type FoundRecord,
+  stagesOf,
+  type State,
+  type Task,
+  type WholeRecord,
+} from '../core/record.ts'
+import type { DueRecord } from '../core/store.ts'
 import type { Rows } from './database.ts'
 
 type Row = Rows[number]
 
-const STATES: ReadonlySet<string> = new Set(['running', 'finished', 'unknown'])
+const STATES: ReadonlySet<string> = new Set(['running', 'finished', 'unknown', 'failed'])
 
 /** A record of a row that was read with all columns of a record. */
 export function recordOf(row: Row): FoundRecord {
   const state = text(row, 'state')
-  invariant(STATES.has(state), 'a record is running, finished or unknown', {
+  invariant(STATES.has(state), 'a record is in a state that is known', {
     id: text(row, 'id'),
     state,
   })
@@ -19,7 +26,7 @@ export function recordOf(row: Row): FoundRecord {
     id: text(row, 'id'),
     state: state as State,
     fingerprint: text(row, 'fingerprint'),
-    owner: row['owner'] === null ? undefined : text(row, 'owner'),
+    owner: textOrNone(row, 'owner'),
     attempt: number(row, 'attempt'),
     revision: number(row, 'revision'),
     recoveryPoint: text(row, 'recovery_point'),
@@ -28,7 +35,30 @@ export function recordOf(row: Row): FoundRecord {
     expired: number(row, 'expired') === 1,
     leaseLeftMs: number(row, 'lease_left_ms'),
     outcome: state === 'finished' ? outcomeOf(row) : undefined,
+    version: textOrNone(row, 'version'),
   }
+}
+
+/** A record of a row that was read with what it is about. */
+export function wholeRecordOf(row: Row): WholeRecord {
+  return {
+    ...recordOf(row),
+    operation: text(row, 'operation'),
+    scope: text(row, 'scope'),
+    key: text(row, 'idempotency_key'),
+    task: taskOf(row),
+  }
+}
+
+/** A record whose turn it is. */
+export function dueRecordOf(row: Row): DueRecord {
+  return { record: wholeRecordOf(row), tries: number(row, 'tries') }
+}
+
+function taskOf(row: Row): Task | undefined {
+  const version = textOrNone(row, 'version')
+  if (version === undefined) return undefined
+  return { version, input: text(row, 'input'), principal: textOrNone(row, 'principal') }
 }
 
 /** A column that holds text. */
@@ -36,6 +66,10 @@ export function text(row: Row, column: string): string {
   const value = row[column]
   invariant(typeof value === 'string', `column ${column} holds text`)
   return value
+}
+
+function textOrNone(row: Row, column: string): string | undefined {
+  return row[column] === null ? undefined : text(row, column)
 }
 
 /** A column that holds a number, however the driver hands it over. */

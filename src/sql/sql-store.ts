@@ -6,19 +6,27 @@
 import { StoreNotMigratedError, StoreUnavailableError } from '../core/errors.ts'
 import {
   AbortedError,
+  type Backlog,
   type ClaimInput,
   type ClaimReply,
   type CommitOptions,
+  type Erased,
+  type EraseInput,
+  type ForgetInput,
   type Hold,
   type ResetInput,
+  type RestartInput,
   type Seen,
   type Store,
   type TakeOverInput,
   type Write,
 } from '../core/store.ts'
+import type { StoppedState, WholeRecord } from '../core/record.ts'
+import { sqlBacklog } from './backlog.ts'
 import { Batch } from './batch.ts'
 import type { Database, Rows, Statement } from './database.ts'
 import type { Dialect, StageTexts } from './dialect.ts'
+import { eraseNext } from './erase.ts'
 import { fenceOf, lockFirstOf, mustHold } from './fence.ts'
 import { check, migrate } from './migrate.ts'
 import {
@@ -29,7 +37,7 @@ import {
   type RootHandles,
 } from './outside.ts'
 import { throughPooler } from './prepared.ts'
-import { number, recordOf, text } from './rows.ts'
+import { number, recordOf, text, wholeRecordOf } from './rows.ts'
 import type { Changes, Steps } from './steps.ts'
 import { fromWork, Translation } from './translate.ts'
 
@@ -73,6 +81,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #claims: Batch<ClaimInput, ClaimReply>
   readonly #write: (hold: Hold, write: Write) => Promise<boolean>
   readonly #finish: (hold: Hold, write: Write) => Promise<boolean>
+  readonly backlog: Backlog
 
   constructor(
     database: Database<Tx, Isolation>,
@@ -105,7 +114,8 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     this.#claims = new Batch({
       ...limits,
       doing: 'claiming',
-      weigh: () => 0, // Bounded by what a request's head may hold.
+      // The rest is bounded by what a request's head may hold.
+      weigh: ({ task }) => task?.input.length ?? 0,
       run: (items) => this.#claimAll(items),
     })
     const batched = (doing: string, changes: Changes) => {
@@ -119,6 +129,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     }
     this.#write = batched('recording', this.#steps.writes)
     this.#finish = batched('finishing', this.#steps.finishes)
+    this.backlog = sqlBacklog(this.#steps, (doing, answer) => this.#asked(doing, answer))
   }
 
   async migrate(): Promise<void> {
@@ -145,8 +156,13 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     return recordIn(await this.#asked('taking over', this.#steps.takeOver(input)))
   }
 
-  async stopUnknown(seen: Seen): Promise<boolean> {
-    const rows = await this.#asked('stopping a record', this.#steps.stopUnknown(seen))
+  async stop(seen: Seen, to: StoppedState): Promise<boolean> {
+    const rows = await this.#asked('stopping a record', this.#steps.stop(seen, to))
+    return rows.length === 1
+  }
+
+  async restart(input: RestartInput): Promise<boolean> {
+    const rows = await this.#asked('restarting a record', this.#steps.restart(input))
     return rows.length === 1
   }
 
@@ -200,6 +216,11 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     return recordIn(await this.#asked('reading a record again', this.#steps.reread(id)))
   }
 
+  async find(id: string): Promise<WholeRecord | undefined> {
+    const [row] = await this.#asked('finding a record', this.#steps.find(id))
+    return row && wholeRecordOf(row)
+  }
+
   async heartbeat(holds: readonly Hold[], leaseMs: number): Promise<readonly Hold[]> {
     if (holds.length === 0) return []
     const rows = await this.#asked('renewing leases', this.#steps.heartbeat(holds, leaseMs))
@@ -210,8 +231,17 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     }))
   }
 
-  async reap(limit: number, graceMs: number): Promise<number> {
-    return await this.#asked('reaping', this.#steps.reap(limit, graceMs))
+  async reap(limit: number, graceMs: number, tombstoneMs = 0): Promise<number> {
+    return await this.#asked('reaping', this.#steps.reap(limit, graceMs, tombstoneMs))
+  }
+
+  async forget(seen: ForgetInput): Promise<boolean> {
+    const rows = await this.#asked('forgetting a record', this.#steps.forget(seen))
+    return rows.length === 1
+  }
+
+  async erase(input: EraseInput): Promise<Erased> {
+    return await eraseNext(this.#steps, input, (answer) => this.#asked('erasing', answer))
   }
 
   async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {

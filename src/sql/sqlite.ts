@@ -7,12 +7,20 @@
  */
 import { ConfigError } from '../core/errors.ts'
 import type { StoreProblem } from '../core/store.ts'
+import {
+  due,
+  insertWithEntries,
+  resetWithEntry,
+  type SqliteBacklogTexts,
+  sqliteBacklogTexts,
+} from './backlog-sqlite.ts'
 import { oneByOne, writeOf } from './changes.ts'
 import type { Dialect, MigrationTexts, StageTexts } from './dialect.ts'
+import { reapOrErase, type SqliteErasureTexts, sqliteErasureTexts } from './erase-sqlite.ts'
 import { fenceOf } from './fence.ts'
 import { SAVEPOINT } from './guard.ts'
 import { sqliteMigrations } from './migrations/sqlite.ts'
-import { returningSteps, type ReturningTexts } from './returning-steps.ts'
+import { resetValues, returningSteps, type ReturningTexts } from './returning-steps.ts'
 import { number } from './rows.ts'
 import { failureOf, hasAnswered } from './sqlite-errors.ts'
 import type { Runner, Steps } from './steps.ts'
@@ -28,14 +36,21 @@ const EXECUTION = `cast(created_at as text)`
 const RECORD = `
   id, state, fingerprint, owner, attempt, revision, recovery_point,
   stages, response_code, response_headers, response_body,
-  ${EXECUTION} as execution,
+  ${EXECUTION} as execution, version,
   (expires_at < ${NOW}) as expired,
   max(0, coalesce(locked_until - ${NOW}, 0)) as lease_left_ms`
+
+/** And what it is about. */
+const WHOLE = `${RECORD},
+  operation, scope, idempotency_key, request_params as input, principal`
 
 const LAPSED = `(locked_until is null or locked_until < ${NOW})`
 
 /** Every statement of the store on one table. */
-export type SqliteTexts = StageTexts & Omit<ReturningTexts, 'finish'>
+export type SqliteTexts = StageTexts &
+  Omit<ReturningTexts, 'finish'> &
+  SqliteBacklogTexts &
+  SqliteErasureTexts & { readonly reap: string }
 
 /** @param table - the quoted name */
 export function sqliteTexts(table: string): SqliteTexts {
@@ -46,10 +61,12 @@ export function sqliteTexts(table: string): SqliteTexts {
     claim: `
       insert into ${table} (
         id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
-        request_method, request_path, created_at, locked_at, locked_until, expires_at)
+        request_method, request_path, request_params, version, principal,
+        created_at, locked_at, locked_until, expires_at)
       select a.value ->> 'id', a.value ->> 'key', a.value ->> 'scope', a.value ->> 'operation',
              a.value ->> 'fingerprint', a.value ->> 'owner', 1, 'running', 'started', '{}',
-             a.value ->> 'method', a.value ->> 'path', ${NOW}, ${NOW},
+             a.value ->> 'method', a.value ->> 'path', a.value ->> 'input', a.value ->> 'version',
+             a.value ->> 'principal', ${NOW}, ${NOW},
              ${NOW} + cast(a.value ->> 'lease_ms' as integer),
              ${NOW} + cast(a.value ->> 'retention_ms' as integer)
         from json_each($1) as a
@@ -74,23 +91,36 @@ export function sqliteTexts(table: string): SqliteTexts {
        where id = $1 and attempt = $2 and revision = $5 and state = 'running' and ${LAPSED}
       returning ${RECORD}`,
 
-    /** in   1 id · 2 attempt seen · 3 revision seen
+    /** in   1 id · 2 attempt seen · 3 revision seen · 4 next state
      *  out  its id; no row: as takeOver
      *  plan primary key */
-    stopUnknown: `
+    stop: `
       update ${table}
-         set state = 'unknown', revision = revision + 1, owner = null, locked_at = null, locked_until = null
+         set state = $4, revision = revision + 1, owner = null, locked_at = null, locked_until = null
        where id = $1 and attempt = $2 and revision = $3 and state = 'running' and ${LAPSED}
       returning id`,
 
+    /** in   1 id · 2 attempt seen · 3 revision seen · 4 state seen · 5 next point · 6 stages json
+     *  out  its id, held by nobody; no row: not as it was seen
+     *  plan primary key */
+    restart: `
+      update ${table}
+         set state = 'running', recovery_point = $5, stages = $6, revision = revision + 1,
+             owner = null, locked_at = null, locked_until = null
+       where id = $1 and attempt = $2 and revision = $3 and state = $4
+      returning id`,
+
     /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path
-     *       8 retention ms
+     *       8 retention ms · 9 scope · 10 operation · 11 key · 12 input json · 13 version · 14 principal; the last
+     *       three null without a task
      *  out  the record, empty and ours; no row: not expired, or not at this attempt
      *  plan primary key. Attempts go on growing, so that a holder from before stays fenced */
     reset: `
       update ${table}
          set owner = $3, attempt = attempt + 1, state = 'running', recovery_point = 'started', stages = '{}',
              revision = revision + 1, fingerprint = $5, request_method = $6, request_path = $7,
+             scope = $9, operation = $10, idempotency_key = $11,
+             request_params = $12, version = $13, principal = $14,
              response_code = null, response_headers = null, response_body = null,
              created_at = max(${NOW}, created_at + 1), locked_at = ${NOW},
              locked_until = ${NOW} + cast($4 as integer), expires_at = ${NOW} + cast($8 as integer)
@@ -159,6 +189,14 @@ export function sqliteTexts(table: string): SqliteTexts {
         from ${table}
        where id = $1`,
 
+    /** in   1 id
+     *  out  the record and what it is about, as committed
+     *  plan primary key */
+    find: `
+      select ${WHOLE}
+        from ${table}
+       where id = $1`,
+
     /** in   1 json array of holds · 2 lease ms
      *  out  one row a hold that is still held, or finished by it. (SQLite returns what was changed, not what was not)
      *  plan primary key a hold */
@@ -185,13 +223,18 @@ export function sqliteTexts(table: string): SqliteTexts {
           order by e.expires_at
           limit $1)
       returning id`,
+
+    ...sqliteBacklogTexts(table, { now: NOW, whole: WHOLE }),
+    ...sqliteErasureTexts(table, { now: NOW, lapsed: LAPSED }),
   }
 }
 
 function steps(table: string, runner: Runner): Steps {
   const all = sqliteTexts(table)
   const { query, transaction } = runner
-  const returning = returningSteps({ query }, all)
+  const returning = returningSteps({ query }, all, (claims) =>
+    insertWithEntries(runner, all, claims),
+  )
   return {
     ...returning,
     heartbeat: async (holds, leaseMs) => {
@@ -203,6 +246,15 @@ function steps(table: string, runner: Runner): Steps {
     finishes: oneByOne(runner, (hold, write) => fenceOf(all, hold, write)),
     // In a transaction: a read alone would not wait for another process that is about to commit.
     reread: (id) => transaction((within) => within({ text: all.reread, values: [id] })),
+    reset: (input) => {
+      const values = resetValues(input).slice(0, -1)
+      return resetWithEntry(runner, all, { input, values })
+    },
+    reap: async (limit, graceMs, tombstoneMs) =>
+      tombstoneMs > 0
+        ? await reapOrErase(query, all, [limit, graceMs, tombstoneMs])
+        : (await query({ text: all.reap, values: [limit, graceMs] })).length,
+    due: (...asked) => due(runner, all, asked),
   }
 }
 

@@ -2,10 +2,14 @@
  * The steps of the protocol that have no transaction of the application's, as a dialect takes them. What they throw is
  * the driver's own; the store translates it.
  */
+import type { StoppedState } from '../core/record.ts'
 import type {
   ClaimInput,
+  EraseInput,
+  ForgetInput,
   Hold,
   ResetInput,
+  RestartInput,
   Seen,
   Store,
   TakeOverInput,
@@ -45,13 +49,23 @@ export interface Changes<Change = unknown> {
 export interface Steps {
   claim(claims: readonly ClaimInput[]): Promise<Claimed>
   takeOver(input: TakeOverInput): Promise<Rows>
-  stopUnknown(seen: Seen): Promise<Rows>
+  stop(seen: Seen, to: StoppedState): Promise<Rows>
+  restart(input: RestartInput): Promise<Rows>
   reset(input: ResetInput): Promise<Rows>
   readonly writes: Changes
   readonly finishes: Changes
   reread(id: string): Promise<Rows>
+  find(id: string): Promise<Rows>
   /** One row a hold that is lost. */
   heartbeat(holds: readonly Hold[], leaseMs: number): Promise<Rows>
-  /** How many were deleted. */
-  reap(limit: number, graceMs: number): ReturnType<Store<unknown>['reap']>
+  /** How many were deleted, or made tombstones of. */
+  reap(limit: number, graceMs: number, tombstoneMs: number): ReturnType<Store<unknown>['reap']>
+  forget(seen: ForgetInput): Promise<Rows>
+  /** The next records, one row each, with the scope of those that may be of this one. */
+  erasable(input: EraseInput): Promise<Rows>
+  /** The ids of those that were made tombstones of. */
+  erase(ids: readonly string[], tombstoneMs: number): Promise<Rows>
+  /** One row an entry: the whole record and its `tries`, which are null where there is nothing to do. */
+  due(operation: string, limit: number, againMs: number): Promise<Rows>
+  putOff(id: string, ms: number, tries: number): Promise<void>
 }

@@ -196,12 +196,12 @@ export const CALL_CASES: readonly StoreCase[] = [
       })
       await isSent.passed
       await kit.lapse()
-      const stopUnknown: Change['stopUnknown'] = async (seen) => {
+      const stop: Change['stop'] = async (seen, to) => {
         answered.open()
         await assert.rejects(failing, /broken/)
-        return await kit.store.stopUnknown(seen)
+        return await kit.store.stop(seen, to)
       }
-      const second = kit.process({ stopUnknown }, SHORT)
+      const second = kit.process({ stop }, SHORT)
       const answer = await second.idempotency.run(request, async (_, run) => ({
         body: await run.call('charge', () => Promise.reject(new Error('sent again')), ONCE),
       }))

@@ -112,11 +112,12 @@ export const CLAIM_CASES: readonly StoreCase[] = [
       const { store } = kit
       const { key } = kit.request()
       const about = { scope: 's', operation: 'o', key, fingerprint: 'v1:x' }
-      const times = { method: undefined, path: undefined, leaseMs: 10_000, retentionMs: 60_000 }
+      const times = { leaseMs: 10_000, retentionMs: 60_000 }
+      const request = { method: undefined, path: undefined, task: undefined }
       const id = `ikey_race_${key}`
       const owners = Array.from({ length: 40 }, (_, at) => `owner-${String(at)}`)
       const replies = await Promise.all(
-        owners.map((owner) => store.claim({ id, owner, ...about, ...times })),
+        owners.map((owner) => store.claim({ id, owner, ...about, ...request, ...times })),
       )
       assert.equal(replies.filter(({ kind }) => kind === 'inserted').length, 1)
       const winner = owners[replies.findIndex(({ kind }) => kind === 'inserted')]

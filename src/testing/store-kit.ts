@@ -5,7 +5,7 @@ import { createIdempotency, type Idempotency, type RunResult } from '../core/ide
 import { idOf } from '../core/identity.ts'
 import type { FoundRecord } from '../core/record.ts'
 import type { Runtime } from '../core/runtime.ts'
-import type { Hold, Store } from '../core/store.ts'
+import type { ClaimInput, Hold, Seen, Store } from '../core/store.ts'
 import type { StoreUnderTest } from './store-under-test.ts'
 
 /** One thing that a store must hold. */
@@ -13,7 +13,7 @@ export interface StoreCase {
   /** A sentence about behaviour, with the number of its rule in front. */
   readonly title: string
   /** Left out where the store under test has no such part. */
-  readonly needs?: 'effects' | 'faults' | 'isolation' | 'closed' | 'readOnly'
+  readonly needs?: 'effects' | 'faults' | 'isolation' | 'closed' | 'readOnly' | 'backlog' | 'erase'
   readonly run: (kit: StoreKit) => Promise<void>
 }
 
@@ -208,12 +208,25 @@ export function losesFirst<Args extends readonly unknown[], R>(
 }
 
 /** A record in nobody's process: claimed by `owner`. */
-export async function claimed(store: Store<unknown>, id: string, owner: string): Promise<Hold> {
-  const times = { method: undefined, path: undefined, leaseMs: 10_000, retentionMs: 60_000 }
+export async function claimed(
+  store: Store<unknown>,
+  id: string,
+  owner: string,
+  change: Partial<ClaimInput> = {},
+): Promise<Hold> {
+  const times = { leaseMs: 10_000, retentionMs: 60_000 }
   const about = { scope: 's', operation: 'o', key: id, fingerprint: 'v1:x' }
-  const reply = await store.claim({ id, owner, ...about, ...times })
+  const request = { method: undefined, path: undefined, task: undefined }
+  const reply = await store.claim({ id, owner, ...about, ...request, ...times, ...change })
   assert.equal(reply.kind, 'inserted')
   return { id, owner, attempt: 1 }
+}
+
+/** A hold that was given back, and how its record is seen then. */
+export async function givenBack({ store }: StoreKit, hold: Hold): Promise<Seen> {
+  assert.equal(await store.write(hold, { kind: 'release' }), true)
+  const { id, attempt, revision } = (await store.find(hold.id)) ?? { ...hold, revision: -1 }
+  return { id, attempt, revision }
 }
 
 function changed(store: Store<unknown>, change: Change): Store<unknown> {

@@ -3,12 +3,15 @@
  * store from outside only, so it runs on any.
  */
 import { ACKNOWLEDGEMENT_CASES } from './acknowledgement-cases.ts'
+import { BACKLOG_CASES } from './backlog-cases.ts'
 import { CALL_CASES } from './call-cases.ts'
 import { CLAIM_CASES } from './claim-cases.ts'
 import { CLOSING_CASES } from './closing-cases.ts'
 import { CONTENT_CASES } from './content-cases.ts'
+import { ERASE_CASES } from './erase-cases.ts'
 import { STAGE_CASES } from './stage-cases.ts'
 import { STEP_CASES } from './step-cases.ts'
+import { STOPPING_CASES } from './stopping-cases.ts'
 import { type StoreCase, StoreKit } from './store-kit.ts'
 import type { StoreUnderTest } from './store-under-test.ts'
 import { TIME_CASES } from './time-cases.ts'
@@ -29,10 +32,12 @@ export interface StoreSuite<Tx, Isolation extends string> {
   readonly open: () => Promise<StoreUnderTest<Tx, Isolation>>
   /**
    * What the store under test brings along, beside itself. Cases that need more are left out, so say all there is.
-   * `['effects', 'faults', 'isolation']` by default.
+   * `['effects', 'faults', 'isolation', 'backlog', 'erase']` by default. The last two are the store's own.
    */
   readonly parts?: readonly NonNullable<StoreCase['needs']>[]
 }
+
+const PARTS = ['effects', 'faults', 'isolation', 'backlog', 'erase'] as const
 
 const CASES: readonly StoreCase[] = [
   ...CLAIM_CASES,
@@ -43,6 +48,9 @@ const CASES: readonly StoreCase[] = [
   ...TIME_CASES,
   ...CONTENT_CASES,
   ...CLOSING_CASES,
+  ...BACKLOG_CASES,
+  ...STOPPING_CASES,
+  ...ERASE_CASES,
 ]
 
 /**
@@ -58,7 +66,7 @@ const CASES: readonly StoreCase[] = [
  */
 export function testStore<Tx, Isolation extends string>(
   { describe, test, beforeAll, afterAll }: TestRunner,
-  { name, open, parts = ['effects', 'faults', 'isolation'] }: StoreSuite<Tx, Isolation>,
+  { name, open, parts = PARTS }: StoreSuite<Tx, Isolation>,
 ): void {
   describe(name, () => {
     let kit: StoreKit | undefined
@@ -66,7 +74,8 @@ export function testStore<Tx, Isolation extends string>(
       const under = await open()
       kit = new StoreKit(under)
       for (const part of parts) {
-        if (under[part] === undefined)
+        const given = part === 'backlog' || part === 'erase' ? under.store[part] : under[part]
+        if (given === undefined)
           throw new Error(`${name}: open() gave no "${part}", which \`parts\` names`)
       }
     })

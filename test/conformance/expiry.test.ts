@@ -104,6 +104,29 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
     expect(new Set(keys).size).toBe(2)
   })
 
+  /** Goal: no late retry is executed, and none learns what was there. Method: a reaper that leaves tombstones. */
+  test('32 · after reaping to a tombstone → 409 response_not_stored, whatever is sent; nothing runs', async () => {
+    const app = await setup({
+      framework,
+      handler: rideHandler,
+      ownTable: true,
+      options: { rebuild: () => ({ status: 200, body: 'rebuilt' }) },
+    })
+    const first = await app.send({ key: 'k', body })
+    expect(first.status).toBe(201)
+    await age(app, 25 * HOUR)
+    expect(await app.store.reap(100, 0, HOUR)).toBe(1)
+    expect(await app.store.reap(100, 0, HOUR)).toBe(0)
+    for (const again of [body, { to: 'Rome' }]) {
+      const reply = await app.send({ key: 'k', body: again })
+      expect(reply).toMatchProblem({ status: 409, code: 'response_not_stored' })
+      expect(reply.headers['location']).toBeUndefined()
+    }
+    expect(await app.effects('k')).toHaveLength(2)
+    const stored = JSON.stringify(await app.records())
+    for (const text of ['Oslo', '/rides', app.scope]) expect(stored).not.toContain(text)
+  })
+
   test('32 · 20 at once after expiry → one new execution', async () => {
     const app = await setup({
       framework,

@@ -1,7 +1,13 @@
 /** Goal: the rules hold on MariaDB, through mariadb, too. Method: the same tests, on another engine below the same API. */
+import { afterAll } from 'vitest'
 import { runOn } from '../support/engine.ts'
+import { startMariaDb } from '../support/mariadb.ts'
 
-runOn('mariadb')
+// Of its own: open transactions are counted on the whole server, and another file may run beside this one.
+const server = await startMariaDb()
+afterAll(() => server.remove())
+
+runOn('mariadb', server.url)
 await import('./syntax.test.ts')
 await import('./replay.test.ts')
 await import('./byte-exact.test.ts')
@@ -10,4 +16,5 @@ await import('./concurrency.test.ts')
 await import('./expiry.test.ts')
 await import('./leaving.test.ts')
 await import('./crash.test.ts')
+await import('./completion.test.ts')
 await import('./faults-of-mysql.ts')

@@ -86,6 +86,7 @@ const CLAIM = {
   fingerprint: 'v1:',
   method: undefined,
   path: undefined,
+  task: undefined,
   leaseMs: 10_000,
   retentionMs: 60_000,
 }
@@ -123,7 +124,7 @@ test('45 · 24 clients on 30 connections that share 20: one effect of each stage
 
   const { rows } = await first.query<Effect>(`select * from ${table}_effect`)
   expectOneOfEach(load, rows)
-  await first.query(`drop table ${table}, ${table}_migration, ${table}_effect`)
+  await first.query(`drop table ${table}, ${table}_backlog, ${table}_migration, ${table}_effect`)
   await Promise.all(pools.map((pool) => pool.end()))
 })
 

@@ -52,11 +52,29 @@ export function onMariaDb(at: string = inject('mariaDbUrl')): Engine {
   }
 }
 
-export function onSqlite(): Engine {
+/** What both libraries have. */
+interface Sqlite {
+  pragma(text: string): unknown
+  prepare(text: string): {
+    readonly reader: boolean
+    all(...values: unknown[]): unknown[]
+    run(...values: unknown[]): unknown
+  }
+  close(): unknown
+}
+
+/**
+ * @param open - with the library of the store: two builds of SQLite in one process do not see each other's locks, and
+ *   one writes into the transaction that the other has open, which then is overwritten
+ */
+export function onSqlite(
+  open: (file: string) => Sqlite = (file) => new BetterSqlite3(file),
+): Engine {
   const folder = mkdtempSync(join(tmpdir(), 'pawl-sqlite-'))
   const at = join(folder, 'test.db')
-  const db = new BetterSqlite3(at)
+  const db = open(at)
   db.pragma('journal_mode = wal')
+  db.pragma('busy_timeout = 5000')
   return {
     name: 'sqlite',
     at,

@@ -5,5 +5,5 @@ import { openMemory } from './stores-memory.ts'
 
 testStore(
   { describe, test, beforeAll, afterAll },
-  { name: 'memory', open: openMemory, parts: ['effects', 'faults'] },
+  { name: 'memory', open: openMemory, parts: ['effects', 'faults', 'backlog', 'erase'] },
 )

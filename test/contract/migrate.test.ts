@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { pgStore } from '../../src/databases/pg.ts'
 import { createIdempotency } from '../../src/index.ts'
+import { postgresMigrations } from '../../src/sql/migrations/postgres.ts'
 
 describe('on PostgreSQL', () => {
   let pool: pg.Pool
@@ -18,7 +19,7 @@ describe('on PostgreSQL', () => {
     const stores = Array.from({ length: 20 }, () => pgStore(pool, { table }))
     await Promise.all(stores.map((store) => store.migrate()))
     const { rows } = await pool.query(`select version from ${table}_migration`)
-    expect(rows).toEqual([{ version: 1 }])
+    expect(rows).toEqual([{ version: 1 }, { version: 2 }])
     expect(await stores[0]?.check()).toEqual([])
   })
 
@@ -37,6 +38,38 @@ describe('on PostgreSQL', () => {
       'id',
       'theirs',
     ])
+  })
+
+  /** Goal: N and N+1 serve together. Method: the table as version 1 made it, its records, and what version 1 writes. */
+  test('a table of version 1 says what it lacks, and gets it; what is there goes on', async () => {
+    const table = fresh()
+    const [first] = postgresMigrations(`"${table}"`)
+    for (const statement of first?.statements ?? []) await pool.query(statement as string)
+    await pool.query(`create table ${table}_migration (version int primary key)`)
+    await pool.query(`insert into ${table}_migration values (1)`)
+    const columns = 'id, idempotency_key, scope, operation, fingerprint, owner, expires_at'
+    const claim = (id: string) =>
+      pool.query(
+        `insert into ${table} (${columns})
+         values ($1, 'k', 's', 'o', 'v1:x', 'me', clock_timestamp() + interval '1 day')`,
+        [id],
+      )
+    await claim('ikey_before')
+    const store = pgStore(pool, { table })
+    expect(await store.check()).toMatchObject([{ code: 'not_migrated' }])
+    await expect(store.find('ikey_before')).rejects.toMatchObject({
+      code: 'store_not_migrated',
+      message: expect.stringContaining('store.migrate()') as string,
+    })
+    await store.migrate()
+    expect(await store.check()).toEqual([])
+    await claim('ikey_after')
+    for (const id of ['ikey_before', 'ikey_after'])
+      expect(await store.find(id)).toMatchObject({
+        owner: 'me',
+        task: undefined,
+        version: undefined,
+      })
   })
 
   test('behind a lock that does not come free: a typed error that says it may be asked again', async () => {

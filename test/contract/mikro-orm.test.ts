@@ -22,7 +22,9 @@ beforeAll(async () => {
   await orm.em.fork().execute(`create table ${TABLE}_ride (id text primary key, fare int not null)`)
 })
 afterAll(async () => {
-  await orm.em.fork().execute(`drop table ${TABLE}_ride, ${TABLE}, ${TABLE}_migration`)
+  await orm.em
+    .fork()
+    .execute(`drop table ${TABLE}_ride, ${TABLE}, ${TABLE}_backlog, ${TABLE}_migration`)
   await orm.close()
 })
 

@@ -63,7 +63,7 @@ describe.each(chosen)('%s', (_name, { open, isAlone = false }) => {
   afterEach(() => library.sql(`delete from ${table}_effect`))
   afterAll(async () => {
     await idempotency.close()
-    for (const name of [table, `${table}_migration`, `${table}_effect`])
+    for (const name of [table, `${table}_backlog`, `${table}_migration`, `${table}_effect`])
       await library.sql(`drop table ${name}`)
     await library.end()
   })

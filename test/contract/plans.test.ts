@@ -27,7 +27,12 @@ describe.each([
        select 'ikey_' || md5(n::text), n, 's', 'o', 'f', clock_timestamp() + n * interval '1 s' from generate_series(1, $1) n`,
       [records],
     )
+    await pool.query(
+      `insert into ${TABLE}_backlog (id, operation, due_at, created_at)
+       select id, 'o' || hashtext(id) % 3, expires_at, clock_timestamp() from ${TABLE}`,
+    )
     await pool.query(`vacuum analyze ${TABLE}`)
+    await pool.query(`vacuum analyze ${TABLE}_backlog`)
     const { create, adopt } = keyTableMigration(SERVICE_TABLE)
     for (const statement of [...create, ...adopt]) await pool.query(statement)
     await pool.query(
@@ -38,7 +43,7 @@ describe.each([
     await pool.query(`vacuum analyze ${SERVICE_TABLE}`)
   })
   afterAll(async () => {
-    await pool.query(`drop table ${TABLE}, ${TABLE}_migration, ${SERVICE_TABLE}`)
+    await pool.query(`drop table ${TABLE}, ${TABLE}_backlog, ${TABLE}_migration, ${SERVICE_TABLE}`)
     await pool.end()
   })
 
@@ -52,7 +57,7 @@ describe.each([
   test.each(scans)('%s', async (name, text) => {
     const plan = await planOf(text)
     expect(plan).not.toMatch(/Seq Scan on/)
-    if (name !== 'claim') expect(plan).toMatch(/Index|Tid/)
+    if (!name.startsWith('claim')) expect(plan).toMatch(/Index|Tid/)
   })
 
   const { advance, finish, insert, insertAll, update, ...found } = keyTable(SERVICE_TABLE, true)

@@ -3,6 +3,8 @@ import { Redis as Ioredis } from 'ioredis'
 import pg from 'pg'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { createOperator } from '../../src/admin/index.ts'
+import { idOf } from '../../src/core/identity.ts'
 import { pgStore } from '../../src/databases/pg.ts'
 import { createIdempotency, type Store } from '../../src/index.ts'
 import { frontCache, redisStore } from '../../src/redis/index.ts'
@@ -190,6 +192,60 @@ describe('in front of PostgreSQL', () => {
     await idempotency.run(asked, () => response)
     await idempotency.run(asked, () => response)
     expect(claims()).toBe(2)
+  })
+
+  test('what is forgotten or purged is not replayed from Redis, and not remembered again', async () => {
+    const { idempotency } = setup(client)
+    const operator = createOperator(idempotency)
+    const scope = `purged-${String(process.pid)}`
+    const remembered = async () => {
+      const asked = { ...it(), scope }
+      await idempotency.run(asked, () => response)
+      const key = `pawl:outcome:${idOf(asked)}`
+      await expect.poll(() => client.exists(key), { timeout: 5_000 }).toBe(1)
+      return { asked, key }
+    }
+    const one = await remembered()
+    expect(await operator.forget(idOf(one.asked))).toBe('done')
+    expect(await client.hgetall(one.key)).toEqual({ forgotten: '1' })
+    expect(await idempotency.run(one.asked, () => response)).toMatchObject({ replayed: false })
+    await pause(100)
+    expect(await client.hgetall(one.key)).toEqual({ forgotten: '1' })
+    expect(await idempotency.run(one.asked, () => ({}))).toMatchObject({ replayed: true })
+    const two = await remembered()
+    expect(await operator.purgeScope(scope)).toEqual({ erased: 2, left: 0 })
+    expect(await client.hgetall(two.key)).toEqual({ forgotten: '1' })
+    const again = await idempotency.run(two.asked, () => ({}))
+    expect(again).toMatchObject({ replayed: true, outcome: { erased: true, body: undefined } })
+  })
+
+  test('where Redis does not answer, nothing is forgotten or purged, and the operator is told', async () => {
+    const own = await startRedis()
+    const over = new Ioredis(own.ports[0] ?? 0, { maxRetriesPerRequest: null })
+    over.on('error', () => undefined)
+    const { idempotency } = setup(over)
+    const operator = createOperator(idempotency)
+    const asked = { ...it(), scope: `stuck-${String(process.pid)}` }
+    await idempotency.run(asked, () => response)
+    const pid = Number(/process_id:(\d+)/.exec(own.cli('info', 'server'))?.[1])
+    process.kill(pid, 'SIGSTOP')
+    const unavailable = { code: 'store_unavailable' }
+    await expect(operator.forget(idOf(asked))).rejects.toMatchObject(unavailable)
+    await expect(operator.purgeScope(asked.scope)).rejects.toMatchObject(unavailable)
+    await pause(1_500) // A try that was given up still waits for Redis.
+    expect(await operator.find(idOf(asked))).toMatchObject({ scope: asked.scope })
+    process.kill(pid, 'SIGCONT')
+    await expect
+      .poll(() => operator.purgeScope(asked.scope).catch(() => undefined), { timeout: 10_000 })
+      .toEqual({ erased: 1, left: 0 })
+    over.disconnect()
+    await own.remove()
+  })
+
+  test('the store of responses is not purged by scope, and says why', async () => {
+    const operator = createOperator(createIdempotency({ store: redisStore(client) }))
+    await expect(operator.purgeScope('s')).rejects.toThrow(/config_invalid.*Redis forgets/)
+    await expect(operator.purgeScope('')).rejects.toThrow(/config_invalid: purgeScope: expected/)
   })
 
   test('Redis that has lost everything, that stands still, or that is gone costs speed only', async () => {

@@ -16,7 +16,7 @@ const READS_ONLY = ['pg', 'mysql2', 'better-sqlite3']
 
 for (const [name, open] of STORES) {
   const parts = [
-    ...(['effects', 'faults', 'isolation'] as const),
+    ...(['effects', 'faults', 'isolation', 'backlog', 'erase'] as const),
     ...(REOPENS.includes(name) ? [] : (['closed'] as const)),
     ...(READS_ONLY.includes(name) ? (['readOnly'] as const) : []),
   ].filter((part) => !leftOutParts().includes(part))

@@ -59,7 +59,7 @@ export async function opened({
   await store.migrate()
   await sql(`create table ${table}_effect (name text not null)`)
   const close = async (): Promise<void> => {
-    for (const name of [table, `${table}_migration`, `${table}_effect`])
+    for (const name of [table, `${table}_backlog`, `${table}_migration`, `${table}_effect`])
       await sql(`drop table ${name}`)
     await end()
   }

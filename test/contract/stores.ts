@@ -96,7 +96,14 @@ const ALL: readonly NamedStore[] = [
   ['sequelize, pg', () => openSequelize(onPostgres())],
   ['mikro-orm', () => openMikroOrm('postgresql', onPostgres())],
   ['mikro-orm, better-sqlite3', () => openMikroOrm('better-sqlite', onSqlite())],
-  ['mikro-orm, libsql', () => openMikroOrm('libsql', onSqlite())],
+  [
+    'mikro-orm, libsql',
+    () =>
+      openMikroOrm(
+        'libsql',
+        onSqlite((file) => new Libsql(file)),
+      ),
+  ],
   ['prisma', () => openPrisma(onPostgres())],
   ['prisma, better-sqlite3', () => openPrisma(onSqlite())],
   ...(inject('mariaDbUrl') === '' ? [] : ON_MARIADB),

@@ -30,7 +30,11 @@ describe('docs/reference/options.md names every option', () => {
   const page = read('docs/reference/options.md')
   test.each([
     ['src/core/idempotency.ts', 'IdempotencyOptions'],
-    ['src/core/idempotency.ts', 'OperationOptions'],
+    ['src/core/policy.ts', 'OperationOptions'],
+    ['src/core/operation.ts', 'OperationDefinition'],
+    ['src/core/operation.ts', 'OperationRequest'],
+    ['src/workers/completer.ts', 'CompleterOptions'],
+    ['src/workers/reaper.ts', 'ReaperOptions'],
     ['src/core/idempotency.ts', 'RunRequest'],
     ['src/core/run.ts', 'StageOptions'],
     ['src/core/run.ts', 'CallOptions'],

@@ -3,12 +3,12 @@
  * Every wait is bounded and says what was missing; no process outlives the test.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { type Agent, request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { RidesLine } from './rides-api.ts'
 import type { EngineName } from './rides-database.ts'
+import { isStopped } from './server-process.ts'
 
 const START_MAX_MS = 30_000
 const WAIT_MAX_MS = 10_000
@@ -39,6 +39,8 @@ export interface ApiOptions {
   readonly failpoints?: boolean
   /** True: the pool pipelines. */
   readonly pipeline?: boolean
+  /** True: it finishes abandoned requests. */
+  readonly completer?: boolean
 }
 
 /** What a client got. */
@@ -104,10 +106,7 @@ export class ApiProcess {
 
   /** Waits until the process stands still: SIGSTOP has arrived. */
   async stopped(): Promise<void> {
-    await eventually(`API process ${this.pid} to be stopped`, () => {
-      const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8')
-      return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T') // Its name may hold anything but this.
-    })
+    await eventually(`API process ${this.pid} to be stopped`, () => isStopped(this.pid))
   }
 
   /** The first line that matches, past or future. */
@@ -150,6 +149,7 @@ export class ApiProcess {
         RIDES_EVENTS: onOff(this.options.events),
         RIDES_FAILPOINTS: onOff(this.options.failpoints),
         RIDES_PIPELINE: onOff(this.options.pipeline ?? false),
+        RIDES_COMPLETER: onOff(this.options.completer ?? false),
       },
     })
     running.add(child)
@@ -191,6 +191,7 @@ export function sendRide(
   headers: Readonly<Record<string, string>>,
   body: string,
   agent: Agent | false = false,
+  path = '/rides',
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sending = request({
@@ -198,7 +199,7 @@ export function sendRide(
       port,
       agent,
       method: 'POST',
-      path: '/rides',
+      path,
       timeout: ANSWER_MAX_MS,
       headers: { 'content-type': 'application/json', ...headers },
     })

@@ -185,7 +185,8 @@ export async function setup(asked: Setup): Promise<App> {
       server.close()
       await idempotency.close({ wait: '2s' })
       if (asked.ownTable === true) {
-        for (const one of [table, `${table}_migration`]) await rows(`drop table ${one}`)
+        for (const one of [table, `${table}_backlog`, `${table}_migration`])
+          await rows(`drop table ${one}`)
       }
       await database.expectQuiet()
       await database.end()

@@ -29,9 +29,13 @@ export function hasPgBouncer(): boolean {
 
 /**
  * @param url - of the PostgreSQL behind it
+ * @param more - settings of its own, `name = value`
  * @throws it is not installed, or did not start; says what to do
  */
-export async function startPgBouncer(url: string): Promise<PgBouncer> {
+export async function startPgBouncer(
+  url: string,
+  more: readonly string[] = [],
+): Promise<PgBouncer> {
   const binary = BINARIES.find((path) => existsSync(path))
   if (binary === undefined)
     throw new Error('PgBouncer is missing: apt-get install --no-install-recommends pgbouncer')
@@ -54,6 +58,7 @@ export async function startPgBouncer(url: string): Promise<PgBouncer> {
     'unix_socket_dir =',
     'max_client_conn = 500',
     `default_pool_size = ${String(SERVER_CONNECTIONS)}`,
+    ...more,
   ]
   const file = join(folder, 'pgbouncer.ini')
   writeFileSync(file, `${settings.join('\n')}\n`)

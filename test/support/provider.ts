@@ -1,6 +1,6 @@
 /**
- * A payment provider in the test's process: honours the downstream keys it is given (the same key, the same charge) and
- * remembers every request.
+ * A payment provider in the test's process: honours the downstream keys it is given (the same key, the same charge),
+ * remembers every request, and says of a downstream key what it charged: `GET /charges/<key>`.
  */
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -32,6 +32,13 @@ export async function startProvider({
   const charges = new Map<string, string>()
   const log = new Map<string, ProviderRequest[]>()
   const server = createServer((req, res) => {
+    if (req.method === 'GET') {
+      const charge = charges.get(req.url?.split('/').at(-1) ?? '')
+      res.statusCode = charge === undefined ? 404 : 200
+      res.setHeader('content-type', 'application/json')
+      res.end(JSON.stringify({ charge }))
+      return
+    }
     const chunks: Buffer[] = []
     req.on('error', () => undefined)
     req.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -11,9 +11,12 @@ import type { NextFunction, Request as ExpressReq, Response as ExpressRes } from
 import { idempotent as expressIdempotent } from '../../src/frameworks/express.ts'
 import { idempotent as fetchIdempotent } from '../../src/frameworks/fetch.ts'
 import { createIdempotency, type PawlEvent, type Run, systemRuntime } from '../../src/index.ts'
+import { createCompleter } from '../../src/workers/index.ts'
 import { type EngineName, ridesDatabase } from './rides-database.ts'
 
 const OPERATION = 'create-ride'
+/** How soon a completer looks, at the most. */
+const COMPLETER_MS = 100
 
 /** One line of the process's stdout. */
 export type RidesLine =
@@ -117,7 +120,7 @@ async function effect(tx: unknown, run: Run<unknown>, stage: string, note: strin
 }
 
 /** Ids are drawn at random in each execution: a step that ran twice shows in the bytes. */
-async function book(run: Run<unknown>, input: { to: string }, repeatable: boolean) {
+async function book(run: Run<unknown>, input: { readonly to: string }, repeatable: boolean) {
   const ride = await run.stage('ride_created', async (tx) => {
     const id = `ride-${randomUUID()}`
     await effect(tx, run, 'ride_created', id)
@@ -146,6 +149,22 @@ async function book(run: Run<unknown>, input: { to: string }, repeatable: boolea
   })
 }
 
+/** The same, for a completer to finish. What it is asked to do by a failpoint holds for the client's request alone. */
+const bookRide = idempotency.operation('book-ride', {
+  handler: (input: { readonly to: string; readonly repeatable: boolean }, run) =>
+    book(run, input, input.repeatable),
+  grace: '1s',
+  resolvers: {
+    charged: async ({ idempotencyKey, signal }) => {
+      const asked = `${setting('RIDES_PROVIDER')}/charges/${idempotencyKey}`
+      const response = await fetch(asked, { signal })
+      return response.ok
+        ? { kind: 'done', result: await response.json() }
+        : { kind: response.status === 404 ? 'never' : 'unknown' }
+    },
+  },
+})
+
 // Each loads its own framework only: a matrix of kills starts a hundred processes.
 async function expressServer(): Promise<Parameters<typeof listen>[0]> {
   const { default: express } = await import('express')
@@ -163,6 +182,17 @@ async function expressServer(): Promise<Parameters<typeof listen>[0]> {
     expressIdempotent(idempotency, route, (req: ExpressReq, run) =>
       book(run, req.body as { to: string }, req.get('x-repeatable') !== 'false'),
     ),
+  )
+  app.post(
+    '/bookings',
+    expressIdempotent(idempotency, {
+      operation: bookRide,
+      scope: route.scope,
+      input: (req: ExpressReq) => ({
+        to: (req.body as { to: string }).to,
+        repeatable: req.get('x-repeatable') !== 'false',
+      }),
+    }),
   )
   app.use((error: unknown, _req: ExpressReq, res: ExpressRes, _next: NextFunction) => {
     res.status(500).json({ error: String(error) })
@@ -211,6 +241,12 @@ function listen(start: (port: number, done: () => void) => Server): void {
   server.keepAliveTimeout = KEEP_ALIVE_MS
 }
 
+if (env['RIDES_COMPLETER'] === 'on') {
+  createCompleter(idempotency, {
+    every: COMPLETER_MS,
+    backoff: { first: COMPLETER_MS, max: COMPLETER_MS * 10 },
+  }).start()
+}
 process.stdin.resume()
 process.stdin.once('end', () => process.exit(0)) // The test is gone.
 listen(await (setting('RIDES_FRAMEWORK') === 'fetch' ? fetchServer() : expressServer()))

@@ -1,7 +1,7 @@
 /** What all servers of the tests share: whom they run as, and how it is known that they are ready or have ended. */
 import type { ChildProcess, SpawnOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync } from 'node:fs'
+import { chownSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -62,4 +62,10 @@ export async function ended(process: ChildProcess, signal: NodeJS.Signals): Prom
   const exited = once(process, 'exit')
   process.kill(signal)
   await exited
+}
+
+/** The process stands still: SIGSTOP has arrived. */
+export function isStopped(pid: number): boolean {
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T') // Its name may hold anything but this.
 }

@@ -11,6 +11,12 @@ export type Cut =
   | 'before'
   /** The server gets them and acts; its answer never arrives. */
   | 'after'
+  /** The same, and the server's answer has been seen. */
+  | 'answered'
+  /** Both connections are reset while the bytes are on their way. */
+  | 'reset'
+  /** The client is cut off at once, and the server gets the bytes some time later. */
+  | 'late'
 
 /** A running proxy. */
 export interface TcpProxy {
@@ -22,17 +28,64 @@ export interface TcpProxy {
   /** Bytes are held in both directions: a half-open connection. */
   hold(on: boolean): void
   cutAll(): void
+  /** As a host that has lost its memory: RST, not FIN. */
+  resetAll(): void
   /** Connections go to another port from now on; those that are open are cut. */
   pointTo(port: number): void
-  /** Cuts the next connection whose client sends `match`; resolves when it has. */
-  cutNext(cut: Cut, match: string): Promise<void>
+  /**
+   * Cuts the next connection whose client sends `match`; resolves when it has, `answered` and `late` when the server has
+   * answered.
+   *
+   * @param lateMs - of `late`
+   */
+  cutNext(cut: Cut, match: string, lateMs?: number): Promise<void>
   close(): Promise<void>
 }
 
 interface Trap {
   readonly cut: Cut
   readonly match: string
+  readonly lateMs: number
   readonly sprung: () => void
+}
+
+/** Cuts one connection as the trap says. */
+function spring(
+  { cut, lateMs, sprung }: Trap,
+  client: Socket,
+  server: Socket,
+  chunk: Buffer,
+): void {
+  const answered = (): void => {
+    server.once('data', () => {
+      client.destroy()
+      server.destroy()
+    })
+    server.once('close', sprung)
+  }
+  switch (cut) {
+    case 'before':
+      client.destroy()
+      server.destroy()
+      return sprung()
+    case 'after':
+      server.end(chunk) // The server reads and acts before it sees the connection close.
+      client.destroy()
+      return sprung()
+    case 'reset':
+      server.write(chunk)
+      server.resetAndDestroy()
+      client.resetAndDestroy()
+      return sprung()
+    case 'answered':
+      answered()
+      server.write(chunk)
+      return
+    case 'late':
+      answered()
+      client.destroy()
+      setTimeout(() => server.write(chunk), lateMs)
+  }
 }
 
 /** Forwards to `port` of loopback, until it is pointed elsewhere. */
@@ -61,14 +114,10 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
     let deaf = false
     client.on('data', (chunk) => {
       if (trap !== undefined && chunk.includes(trap.match)) {
-        const { cut, sprung } = trap
+        const sprung = trap
         trap = undefined
         deaf = true
-        // `after`: end() lets the server read and act before it sees the connection close.
-        if (cut === 'after') server.end(chunk)
-        client.destroy()
-        if (cut === 'before') server.destroy()
-        sprung()
+        spring(sprung, client, server, chunk)
         return
       }
       if (!holding) server.write(chunk)
@@ -88,10 +137,11 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
   const address = proxy.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
 
-  const cutAll = (): void => {
-    for (const pair of pairs) for (const socket of pair) socket.destroy()
+  const each = (end: (socket: Socket) => void): void => {
+    for (const pair of pairs) for (const socket of pair) end(socket)
     pairs.clear()
   }
+  const cutAll = (): void => each((socket) => socket.destroy())
   return {
     port: address.port,
     accepted: () => accepted,
@@ -103,13 +153,14 @@ export async function startTcpProxy(port: number): Promise<TcpProxy> {
       holding = on
     },
     cutAll,
+    resetAll: () => each((socket) => socket.resetAndDestroy()),
     pointTo: (to) => {
       target = to
       cutAll()
     },
-    cutNext: (cut, match) =>
+    cutNext: (cut, match, lateMs = 0) =>
       new Promise((sprung) => {
-        trap = { cut, match, sprung }
+        trap = { cut, match, lateMs, sprung }
       }),
     close: async () => {
       cutAll()

@@ -1,4 +1,5 @@
 /** The table of MySQL and MariaDB, version by version. Only ever added to: N and N+1 serve together. */
+import { backlogOf } from '../backlog.ts'
 import type { Migration } from '../dialect.ts'
 
 /** @param table - the quoted name */
@@ -33,6 +34,24 @@ export function mysqlMigrations(table: string): readonly Migration[] {
            expires_at       datetime(6)  not null,
            version          varchar(255),
            index expires_at (expires_at)
+         ) engine = InnoDB, default character set utf8mb4, collate utf8mb4_bin`,
+      ],
+    },
+    {
+      version: 2,
+      note:
+        'Adds who asked for a registered operation, and the backlog of completers. INSTANT, whatever the size. ' +
+        'Code of version 1 goes on, and makes no entries.',
+      statements: [
+        // MySQL has no `if not exists` here: who has it already is asked first, and again if another came between.
+        { adds: 'principal', text: `alter table ${table} add column principal text` },
+        `create table if not exists ${backlogOf(table)} (
+           id               char(37)     character set ascii not null primary key,
+           operation        varchar(255) not null,
+           due_at           datetime(6)  not null,
+           tries            int          not null default 0,
+           created_at       datetime(6)  not null,
+           index operation_due_at (operation, due_at)
          ) engine = InnoDB, default character set utf8mb4, collate utf8mb4_bin`,
       ],
     },

@@ -1,9 +1,11 @@
 /** The table of PostgreSQL, version by version. Only ever added to: N and N+1 serve together. */
+import { backlogOf } from '../backlog.ts'
 import type { Migration } from '../dialect.ts'
 
 /** @param table - the quoted name */
 export function postgresMigrations(table: string): readonly Migration[] {
-  const index = `"${table.replaceAll('"', '').split('.').at(-1)?.slice(0, 48) ?? ''}_expires_at"`
+  const name = table.replaceAll('"', '').split('.').at(-1)?.slice(0, 48) ?? ''
+  const backlog = backlogOf(table)
   return [
     {
       version: 1,
@@ -37,12 +39,35 @@ export function postgresMigrations(table: string): readonly Migration[] {
          ) with (fillfactor = 70, vacuum_truncate = false,
                  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)`,
         // The only index beside the primary key, on a column that no stage changes.
-        `create index ${index} on ${table} (expires_at)`,
+        `create index "${name}_expires_at" on ${table} (expires_at)`,
         // The table is born a megabyte large and never truncated: on a table of few pages the planner reads all of it,
         // and a prepared statement keeps that plan while the table grows a thousandfold within a minute (ADR 0016).
         `insert into ${table} (id, idempotency_key, scope, operation, fingerprint, expires_at)
          select 'ikey_seed_' || n, repeat('x', 200), '', '', '', clock_timestamp() from generate_series(1, 2600) n`,
         `delete from ${table}`,
+      ],
+    },
+    {
+      version: 2,
+      note:
+        'Adds who asked for a registered operation, and the backlog of completers. ACCESS EXCLUSIVE for an instant, ' +
+        'whatever the size: the column is empty. Code of version 1 goes on, and makes no entries.',
+      statements: [
+        `alter table ${table} add column principal text`,
+        // An entry is changed at each try, and the index with it: never HOT, but a stage never writes here (ADR 0025).
+        `create table ${backlog} (
+           id               text        primary key,
+           operation        text        not null,
+           due_at           timestamptz not null,
+           tries            int         not null default 0,
+           created_at       timestamptz not null
+         ) with (vacuum_truncate = false,
+                 autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05)`,
+        `create index "${name}_backlog_due_at" on ${backlog} (operation, due_at)`,
+        // Born large, as the table of records (ADR 0016).
+        `insert into ${backlog} (id, operation, due_at, created_at)
+         select 'ikey_seed_' || n, repeat('x', 200), 'epoch', 'epoch' from generate_series(1, 2600) n`,
+        `delete from ${backlog}`,
       ],
     },
   ]

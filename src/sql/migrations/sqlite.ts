@@ -1,9 +1,11 @@
 /** The table of SQLite, version by version. Only ever added to: N and N+1 serve together. */
+import { backlogOf } from '../backlog.ts'
 import type { Migration } from '../dialect.ts'
 
 /** @param table - the quoted name */
 export function sqliteMigrations(table: string): readonly Migration[] {
-  const index = `"${table.replaceAll('"', '').slice(0, 48)}_expires_at"`
+  const name = table.replaceAll('"', '').slice(0, 48)
+  const backlog = backlogOf(table)
   return [
     {
       version: 1,
@@ -34,7 +36,24 @@ export function sqliteMigrations(table: string): readonly Migration[] {
            expires_at       integer not null,
            version          text
          ) strict`,
-        `create index ${index} on ${table} (expires_at)`,
+        `create index "${name}_expires_at" on ${table} (expires_at)`,
+      ],
+    },
+    {
+      version: 2,
+      note:
+        'Adds who asked for a registered operation, and the backlog of completers. The writer for an instant, ' +
+        'whatever the size. Code of version 1 goes on, and makes no entries.',
+      statements: [
+        `alter table ${table} add column principal text`,
+        `create table ${backlog} (
+           id               text    not null primary key,
+           operation        text    not null,
+           due_at           integer not null,
+           tries            integer not null default 0,
+           created_at       integer not null
+         ) strict`,
+        `create index "${name}_backlog_due_at" on ${backlog} (operation, due_at)`,
       ],
     },
   ]

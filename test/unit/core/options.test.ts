@@ -2,11 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { milliseconds } from '../../../src/core/duration.ts'
 import { fingerprintOf } from '../../../src/core/fingerprint.ts'
-import {
-  createIdempotency,
-  type IdempotencyOptions,
-  policyOf,
-} from '../../../src/core/idempotency.ts'
+import { createIdempotency, type IdempotencyOptions } from '../../../src/core/idempotency.ts'
+import { policyOf } from '../../../src/core/policy.ts'
 
 const limits = { min: 0, max: 86_400_000 }
 const config = expect.objectContaining({ code: 'config_invalid' }) as Error

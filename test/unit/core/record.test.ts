@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   decide,
+  ERASED,
   type FoundRecord,
   sentCall,
   stagesOf,
@@ -25,6 +26,7 @@ function record(change: Partial<FoundRecord>): FoundRecord {
     expired: false,
     leaseLeftMs: 0,
     outcome: undefined,
+    version: undefined,
     ...change,
   }
 }
@@ -39,6 +41,12 @@ describe('a claim that finds a record', () => {
     [
       'finished, expired, other payload → a new execution',
       { ...finished, expired: true, fingerprint: 'x' },
+      'reset',
+    ],
+    ['a tombstone → replay, whatever the payload', { ...finished, fingerprint: ERASED }, 'replay'],
+    [
+      'a tombstone, expired → a new execution',
+      { ...finished, fingerprint: ERASED, expired: true },
       'reset',
     ],
     ['other payload → mismatch', { fingerprint: 'x' }, 'mismatch'],
