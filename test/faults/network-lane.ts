@@ -19,7 +19,7 @@ import {
 import { type Nodes, startNodes } from './nodes.ts'
 import { type RidesPostgres, startRidesPostgres } from './rides-postgres.ts'
 
-const LEASE_MS = 1_500
+const LEASE_MS = 700
 const STORE_TIMEOUT_MS = 2_000
 const CLIENTS = 20
 const RECOVERY_BOUND_MS = 5_000

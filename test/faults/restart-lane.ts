@@ -23,13 +23,14 @@ const BACKEND_KILLS = 4
 const RESTARTS_SECONDS_MAX = 45
 const TERMINATIONS_SECONDS_MAX = 45
 const NODES = 3
-const CLIENTS = 24
+const CLIENTS = 16
 const LEASE_MS = 500
-const COMPLETER_MS = 200
+const COMPLETER_MS = 400
 const TERMINATE_EVERY_MS = 200
 /** Between two crashes so many keys are answered: work was under way again. */
-const ANSWERS_BETWEEN = 15
+const ANSWERS_BETWEEN = 10
 const AWAY_MS = 60
+const RETRY_MS = 80
 const PROGRESS_MAX_MS = 20_000
 
 export const restartLane: Lane = {
@@ -67,6 +68,7 @@ async function crashing(database: RidesPostgres, { scale, seed, say }: LaneOptio
     count: CLIENTS,
     nextKey: mixedKeys('f', random, { hot: 4, share: 0.2 }),
     neverRetry: 0.2,
+    retryMs: RETRY_MS,
     ask: nodes.ask,
   })
   const count: Count = { restarts: 0, kills: 0, terminations: 0, effective: 0 }
