@@ -51,8 +51,10 @@ export function networkOf(options: NetworkOptions, sender: Sender): Database<Sim
   const wire = wireOf(options, sender)
   const connections = new WeakMap<SimulatedTx, Connection>()
   return {
-    query: (statement) => wire.query(statement),
+    query: (statement) => (sender.isAlive ? wire.query(statement) : never()),
     transaction: async (_, work) => {
+      // What still runs in the instant of its death sends nothing any more.
+      if (!sender.isAlive) return await never()
       if (wire.hit('aborted')) throw await wire.refusal()
       if (wire.hit('lost')) throw new ConnectError(broken())
       const connection = new Connection(options, wire)
@@ -70,6 +72,11 @@ export function networkOf(options: NetworkOptions, sender: Sender): Database<Sim
     },
     within: (tx, statement) => (connections.get(tx) as Connection).within(statement),
   }
+}
+
+/** What a dead process waits for. */
+export function never(): Promise<never> {
+  return new Promise(() => undefined)
 }
 
 function broken(): Error {

@@ -22,7 +22,13 @@ import { createReaper } from '../../../src/workers/reaper.ts'
 import type { RequestEvent } from '../history.ts'
 import { type Asked, OPERATION, operationOf, type Version } from './handler.ts'
 import type { Mutant } from './planting.ts'
-import { type Connection, type NetworkOptions, networkOf, type SimulatedTx } from './network.ts'
+import {
+  type Connection,
+  never,
+  type NetworkOptions,
+  networkOf,
+  type SimulatedTx,
+} from './network.ts'
 import { observed } from './observed-store.ts'
 import type { Provider } from './provider.ts'
 import type { History } from '../history.ts'
@@ -136,6 +142,7 @@ export class Node {
     const running = this.#operation.run(given)
     this.#owners = undefined
     const answer = await running.then(answered, (error: unknown) => this.#failed(error))
+    if (!this.isAlive) return await never()
     this.requests.delete(began)
     tally(answer.type === 'ok' ? (answer.replayed ? 'replayed' : 'answered') : tallyOf(answer))
     history.add({ ...began, returnedAt: scheduler.now, returnedClock: server.clock(), answer })
@@ -215,7 +222,7 @@ export class Node {
     if (!faults.isOver) {
       if (faults.hit('crash', this.name)) {
         this.crash()
-        return new Promise(() => undefined)
+        return never()
       }
       if (faults.hit('pause', this.name)) {
         this.pause(mix.leaseMs * random.between(1, 3))
