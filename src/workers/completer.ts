@@ -117,7 +117,9 @@ async function pass<Tx, Isolation extends string>(
       if (completion !== undefined) report = summed(report, { ...NONE, [completion]: 1 })
     }
   }
-  await Promise.all(Array.from({ length: concurrency }, slot))
+  const slots = await Promise.allSettled(Array.from({ length: concurrency }, slot))
+  // Behind the last of them: what is under way belongs to this pass, and stop() waits for it.
+  for (const one of slots) if (one.status === 'rejected') throw one.reason
   return report
 }
 

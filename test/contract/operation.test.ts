@@ -254,6 +254,24 @@ describe('47 · a completer', () => {
     await idempotency.close({ wait: 0 })
   })
 
+  test('whose store gives no answer says so, and ends what it has begun before the pass is over', async () => {
+    const { store, process } = world()
+    const { ride, idempotency, seen } = process({ handler: broken })
+    await expect(ride.run(ASKED)).rejects.toThrow('broken')
+    store.advance(LATER)
+    const { backlog } = store
+    if (backlog === undefined) return expect.fail('the store in memory has a backlog')
+    const due = backlog.due.bind(backlog)
+    let looks = 0
+    Object.assign(backlog, {
+      due: (...asked: Parameters<typeof due>) =>
+        ++looks === 1 ? due(...asked) : Promise.reject(new StoreUnavailableError('testing')),
+    })
+    const completer = createCompleter(idempotency, { ...NOW, concurrency: 1 })
+    await expect(completer.runOnce()).rejects.toMatchObject({ code: 'store_unavailable' })
+    expect(seen('completer_failed')).toHaveLength(1)
+  })
+
   test('one of many works on a record', async () => {
     const { store, process } = world()
     let ran = 0
