@@ -39,14 +39,22 @@ Error.stackTraceLimit = 0
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (error) => unhandled.push(error))
 process.on('message', (task: WorkerTask) => void work(task))
-process.send?.('ready')
+// Nobody waits for what is simulated without a parent.
+process.on('disconnect', () => process.exit())
+send('ready')
+
+function send(message: object | string): void {
+  process.send?.(message, undefined, undefined, (error) => {
+    if (error !== null) process.exit()
+  })
+}
 
 async function work(task: WorkerTask): Promise<void> {
   const mutant = MUTANTS.find(({ name }) => name === task.mutant)
   let batch = emptyBatch()
   let failed = 0
   const tell = (isLast: boolean): void => {
-    process.send?.({ ...batch, tally: Object.fromEntries(batch.tally), isLast })
+    send({ ...batch, tally: Object.fromEntries(batch.tally), isLast })
     batch = emptyBatch()
   }
   for (let seed = task.from; seed < task.to && failed < FAILURES_MAX; seed += task.step) {
