@@ -68,6 +68,15 @@ function eventText(timeline: Timeline, event: PawlEvent): string | undefined {
     case 'commit_resolved':
     case 'outcome_unknown':
     case 'unprotected':
+    case 'resolved':
+    case 'resolver_failed':
+    case 'completer_failed':
+    case 'failed':
+    case 'retried':
+    case 'forgotten':
+    case 'purged':
+    case 'reaped':
+    case 'worker_failed':
       return timeline.paint(event.type, 'yellow')
   }
 }

@@ -96,6 +96,7 @@ function setting(name: string): string {
 }
 
 const KEEP_ALIVE_MS = 120_000
+const LEASE_MS = Number(setting('RIDES_LEASE_MS'))
 
 const { store, tx: inWords } = await ridesDatabase({
   engine: setting('RIDES_ENGINE') as EngineName,
@@ -104,7 +105,7 @@ const { store, tx: inWords } = await ridesDatabase({
 })
 const idempotency = createIdempotency({
   store,
-  lease: `${Number(setting('RIDES_LEASE_MS'))}ms`,
+  lease: LEASE_MS,
   ...(env['RIDES_EVENTS'] === 'off'
     ? {}
     : { onEvent: (event: PawlEvent) => tell({ type: 'event', event }) }),
@@ -153,7 +154,7 @@ async function book(run: Run<unknown>, input: { readonly to: string }, repeatabl
 const bookRide = idempotency.operation('book-ride', {
   handler: (input: { readonly to: string; readonly repeatable: boolean }, run) =>
     book(run, input, input.repeatable),
-  grace: '1s',
+  grace: Math.max(1_000, LEASE_MS),
   resolvers: {
     charged: async ({ idempotencyKey, signal }) => {
       const asked = `${setting('RIDES_PROVIDER')}/charges/${idempotencyKey}`
