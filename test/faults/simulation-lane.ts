@@ -24,7 +24,7 @@ const MUST: Readonly<Record<string, string>> = {
   'event resolved never': 'call resolved as never made',
   'completed finished': 'completion by a completer',
   'event failed': 'record that failed',
-  'code recovery_point_unknown': 'record of a version that was not known',
+  'code version_unknown': 'record of a version that was not known',
   'event reaped': 'reaped record',
   'fault crash': 'crash',
   'fault pause': 'pause',
