@@ -21,31 +21,6 @@ let api: ApiProcess
 /** Was never asked. */
 let completer: ApiProcess
 
-beforeAll(async () => {
-  database = appDatabase('completion', {})
-  await prepare(database)
-  provider = await startProvider()
-  const options = {
-    framework: 'express',
-    leaseMs: 500,
-    engine: engineName(),
-    database: engineUrl(),
-    provider: provider.url,
-  } as const
-  ;[api, completer] = await Promise.all([
-    ApiProcess.start(options),
-    ApiProcess.start({ ...options, completer: true }),
-  ])
-})
-afterAll(async () => {
-  await Promise.all([api.kill(), completer.kill()])
-  await provider.close()
-  await database.end()
-})
-beforeEach(async () => {
-  await Promise.all([api.respawn(), completer.respawn()])
-})
-
 interface Ride {
   readonly key: string
   readonly scope: string
@@ -106,6 +81,32 @@ async function expectOneOfEach(ride: Ride): Promise<void> {
 }
 
 describe('a request is abandoned by SIGKILL, and a completer finishes it', () => {
+  // Here, and not for the whole file: the engines' files import it beside others, and it looks for work all the time.
+  beforeAll(async () => {
+    database = appDatabase('completion', {})
+    await prepare(database)
+    provider = await startProvider()
+    const options = {
+      framework: 'express',
+      leaseMs: 500,
+      engine: engineName(),
+      database: engineUrl(),
+      provider: provider.url,
+    } as const
+    ;[api, completer] = await Promise.all([
+      ApiProcess.start(options),
+      ApiProcess.start({ ...options, completer: true }),
+    ])
+  })
+  afterAll(async () => {
+    await Promise.all([api.kill(), completer.kill()])
+    await provider.close()
+    await database.end()
+  })
+  beforeEach(async () => {
+    await Promise.all([api.respawn(), completer.respawn()])
+  })
+
   test.each([
     'claim.after||1',
     'stage.work.after|ride_created|1',
