@@ -17,7 +17,7 @@ import {
   setup,
   type Tx,
 } from '../support/app.ts'
-import { engineUrl } from '../support/engine.ts'
+import { engineName, engineUrl } from '../support/engine.ts'
 import { type Postgres, startPostgres } from '../support/postgres.ts'
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -84,9 +84,11 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
           if (tries <= 2) await raise(tx, code)
         })
         const first = await app.send({ key: 'k', body })
-        expect([first.status, first.json()]).toEqual([201, { tries: 3 }])
+        const aborted = app.events.filter(({ type }) => type === 'aborted').length
+        // That PgBouncer handed over another session, which lacks what was prepared, is an abort too: once in a pool.
+        expect([2, engineName() === 'pgbouncer' ? 3 : 2]).toContain(aborted)
+        expect([first.status, first.json()]).toEqual([201, { tries: aborted + 1 }])
         expect(app.count()).toBe(1)
-        expect(app.events.filter(({ type }) => type === 'aborted')).toHaveLength(2)
         expect((await app.effects('k')).map(({ stage }) => stage)).toEqual([
           'ride_created',
           'receipt',
