@@ -240,11 +240,9 @@ async function runRegistered<Tx, Isolation extends string, Input>(
   registered: Registered<Tx, Isolation>,
   { scope, key, ...request }: OperationRequest<Input>,
 ) {
-  const task = taskOf(registered, request)
+  const { task, input } = taskOf(registered, request)
   const { fingerprint } = request
-  // What a completer would be given: the first attempt sees the very same.
-  const input = JSON.parse(task.input) as Json
-  const identity = { operation: registered.name, scope, key, input }
+  const identity = { operation: registered.name, scope, key, input: input as Json }
   const asked = identified(
     engine,
     fingerprint === undefined ? identity : { ...identity, fingerprint },

@@ -165,15 +165,16 @@ export function register<Input, Tx, Isolation extends string>(
 }
 
 /**
- * What a claim stores of a request, so that any process can go on with it.
+ * What a claim stores of a request, so that any process can go on with it; and the input as a completer would be given
+ * it, which is what the first attempt sees as well.
  *
  * @throws {@link ConfigError} input or principal cannot be stored
  */
 export function taskOf<Tx, Isolation extends string>(
   { name, version, graceMs }: Registered<Tx, Isolation>,
   { input, principal }: { readonly input: unknown; readonly principal?: unknown },
-): NonNullable<ClaimInput['task']> {
-  const text = inputText(name, input)
+): { readonly task: NonNullable<ClaimInput['task']>; readonly input: unknown } {
+  const { text, value } = storedInput(name, input)
   if (text.length > INPUT_LENGTH_MAX) {
     throw new ConfigError(
       `input of operation "${name}": ${text.length} characters of JSON are more than the ${INPUT_LENGTH_MAX} that ` +
@@ -187,14 +188,14 @@ export function taskOf<Tx, Isolation extends string>(
       `principal of operation "${name}": expected 1 to ${PRINCIPAL_LENGTH_MAX} characters without NUL, or undefined.`,
     )
   }
-  return { version, input: text, principal: principal, dueMs: graceMs }
+  return { task: { version, input: text, principal, dueMs: graceMs }, input: value }
 }
 
-function inputText(name: string, input: unknown): string {
+function storedInput(name: string, input: unknown): { text: string; value: unknown } {
   const remedy = 'It is stored, so that any process can go on with it: give it plain data.'
   try {
-    const { text } = jsonResult('input', input)
-    if (text !== undefined) return text
+    const { text, value } = jsonResult('input', input)
+    if (text !== undefined) return { text, value }
   } catch (error) {
     if (!(error instanceof ResultNotJsonError)) throw error
     throw new ConfigError(`input of operation "${name}" is not JSON: ${error.message} ${remedy}`)

@@ -192,8 +192,7 @@ async function workOf<Req, Tx, Isolation extends string>(
   const registered = route.operation as unknown as Registered<Tx, Isolation>
   const principal = await route.principal?.(native)
   const input = await route.input(native)
-  const task = taskOf(registered, { input, principal })
-  return { registered, input: JSON.parse(task.input) as unknown, task }
+  return { registered, ...taskOf(registered, { input, principal }) }
 }
 
 function registeredHandler<Tx, Isolation extends string>(work: Work<Tx, Isolation> | undefined) {
