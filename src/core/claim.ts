@@ -11,6 +11,7 @@ import type { Fingerprint } from './fingerprint.ts'
 import { invariant } from './invariant.ts'
 import type { Registered } from './operation.ts'
 import type { Outcome } from './outcome.ts'
+import type { Remembered } from './outcome-cache.ts'
 import type { Policy } from './policy.ts'
 import { resolveUnknown } from './resolver.ts'
 import { decide, type FoundRecord, sentCall, type Stages, STARTED } from './record.ts'
@@ -35,6 +36,8 @@ export interface ClaimRequest<Tx, Isolation extends string> {
   readonly scope: string
   readonly key: string
   readonly fingerprint: Fingerprint
+  /** What it was made of, where that is one text. */
+  readonly asked?: string
   readonly method?: string | undefined
   readonly path?: string | undefined
   readonly policy: Policy
@@ -77,7 +80,15 @@ export type ClaimResult =
  *
  * @throws {@link StoreUnavailableError} no answer; nothing ran, and the same request may be sent again
  */
-export async function claim<Tx, Isolation extends string>(
+export function claim<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  request: ClaimRequest<Tx, Isolation>,
+): Promise<ClaimResult> {
+  const known = remembered(engine, request)
+  return known === undefined ? claimInStore(engine, request) : Promise.resolve(known)
+}
+
+async function claimInStore<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   request: ClaimRequest<Tx, Isolation>,
 ): Promise<ClaimResult> {
@@ -89,6 +100,7 @@ export async function claim<Tx, Isolation extends string>(
   const { id } = input
   if (engine.failpoint) await engine.failpoint('claim.before', { id: input.id, attempt: 0 })
   for (let round = 1; round <= ROUNDS_MAX; round++) {
+    const drops = engine.outcomes?.drops ?? 0
     const reply = await lookOrClaim(engine, request, input)
     if (reply.kind === 'gone') return { kind: 'gone', id }
     if (reply.kind === 'inserted') return claimed(engine, request, input, 1, reply.execution)
@@ -101,6 +113,7 @@ export async function claim<Tx, Isolation extends string>(
     const decision = decide(record, input.owner, request.fingerprint)
     switch (decision.kind) {
       case 'replay':
+        engine.outcomes?.remember(rememberedOf(request, record), drops)
         return { kind: 'finished', id, outcome: decision.outcome }
       case 'mismatch':
         return { kind: 'mismatch', id }
@@ -223,6 +236,27 @@ async function resolution<Tx, Isolation extends string>(
 ): Promise<boolean> {
   if (work === undefined) return false
   return (await resolveUnknown(engine, work.registered, record, work.input)) !== 'unknown'
+}
+
+/** What this process knows without the store. A completer asks of one execution, and must know. */
+function remembered<Tx, Isolation extends string>(
+  { outcomes }: Engine<Tx, Isolation>,
+  { id, fingerprint, work }: ClaimRequest<Tx, Isolation>,
+): ClaimResult | undefined {
+  const known = work?.execution === undefined ? outcomes?.get(id) : undefined
+  if (known?.outcome === undefined) return undefined
+  return fingerprint.matches(known.fingerprint)
+    ? { kind: 'finished', id, outcome: known.outcome }
+    : { kind: 'mismatch', id }
+}
+
+function rememberedOf<Tx, Isolation extends string>(
+  request: ClaimRequest<Tx, Isolation>,
+  record: FoundRecord,
+): Remembered {
+  const { scope, operation, key, policy, asked } = request
+  const { retentionMs } = policy
+  return { identity: { scope, operation, key }, record, retentionMs, asked }
 }
 
 /** A completer looks instead of claiming: what it would begin, nobody has asked for. */

@@ -2,6 +2,7 @@
 import type { PawlEvent } from './events.ts'
 import type { Leases } from './heartbeat.ts'
 import type { Inflight } from './inflight.ts'
+import type { OutcomeCache } from './outcome-cache.ts'
 import type { Runtime } from './runtime.ts'
 import type { Store } from './store.ts'
 
@@ -14,6 +15,8 @@ export interface Engine<Tx, Isolation extends string> {
   readonly announce: (event: PawlEvent) => void
   readonly leases: Leases
   readonly inflight: Inflight
+  /** Where the application has asked for one. */
+  readonly outcomes: OutcomeCache | undefined
   readonly leaseMs: number
   /** After so long an attempt is not renewed any more. */
   readonly attemptMaxMs: number

@@ -49,8 +49,9 @@ export async function forget<Tx, Isolation extends string>(
   if (record === undefined) throw new RecordNotFoundError(id)
   checkForgettable(record, evenIfStarted)
   const { operation, attempt, revision, state } = record
+  const drop = (): void => engine.outcomes?.drop([id])
   const isDone = await ask(engine, 'forgetting a record', () =>
-    store.forget({ id, attempt, revision, state }),
+    store.forget({ id, attempt, revision, state }).finally(drop),
   )
   // It may be gone by a first try, whose answer was lost.
   if (!isDone && (await find()) !== undefined) return 'moved'
@@ -104,9 +105,12 @@ export async function purge<Tx, Isolation extends string>(
   let [erased, left] = [0, 0]
   for (let after: string | undefined = ''; after !== undefined;) {
     const behind: string = after
+    // Of every try: the answer of one that erased may be lost.
+    const looked: string[] = []
+    const found = async (ids: readonly string[]): Promise<void> => void looked.push(...ids)
     const next = await ask(engine, 'erasing', () =>
-      erase({ scope, tombstoneMs, after: behind, limit: batch }),
-    )
+      erase({ scope, tombstoneMs, after: behind, limit: batch, found }),
+    ).finally(() => engine.outcomes?.drop(looked))
     erased += next.ids.length
     left += next.left
     after = next.after

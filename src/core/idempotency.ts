@@ -11,7 +11,7 @@ import { execute, giveUp, neverGone } from './execute.ts'
 import { Inflight } from './inflight.ts'
 import { canonicalJson, fingerprintOf, type FingerprintParts } from './fingerprint.ts'
 import { Leases } from './heartbeat.ts'
-import { checkKey, checkOperation, idOf, scopeText } from './identity.ts'
+import { checkKey, checkOperation, type Identity, idOf, scopeText } from './identity.ts'
 import type { Json, JsonOnly, NotJson } from './json.ts'
 import {
   type OperationDefinition,
@@ -21,6 +21,7 @@ import {
   taskOf,
 } from './operation.ts'
 import type { Outcome } from './outcome.ts'
+import { OutcomeCache, type OutcomeCacheOptions } from './outcome-cache.ts'
 import { type OperationOptions, policyOf } from './policy.ts'
 import type { RunOver } from './response-run.ts'
 import type { HandlerResult } from './run.ts'
@@ -50,6 +51,12 @@ export interface IdempotencyOptions<Tx, Isolation extends string> {
    * fingerprint is a plain SHA-256, from which a low-entropy body can be found by trying.
    */
   readonly fingerprintSecrets?: readonly string[]
+  /**
+   * Replays what was replayed a moment ago from the memory of this process: `true`, or how much of it and how long.
+   * Not by default: for so long as its `ttl` a process does not see what others forget or erase. See
+   * docs/performance.md#the-cache.
+   */
+  readonly cache?: boolean | OutcomeCacheOptions
   /** Told everything that happens; see {@link PawlEvent}. Also on the diagnostics channel `pawl:event`. */
   readonly onEvent?: (event: PawlEvent) => void
   /** The injected world; for tests. */
@@ -160,8 +167,13 @@ export function createIdempotency<Tx, Isolation extends string>(
     currentRun: () => currentRun<Tx, Isolation>(),
     run: async (request, handler) => {
       if (inflight.state !== 'open') throw new ClosedError()
+      const identity = identityOf(request)
+      const asked = askedOf(request)
+      const known = remembered(engine, identity, asked)
+      if (known !== undefined) return known
+      const claim = { ...claimRequestOf(engine, identity, asked), policy: policyOf(request) }
       const answer = await inflight.add(
-        execute(engine, claimRequestOf(engine, request), (run) => handler(request.input, run)),
+        execute(engine, claim, (run) => handler(request.input, run)),
       )
       return resultOf(answer)
     },
@@ -218,6 +230,7 @@ function engineOf<Tx, Isolation extends string>(
     announce: announcer(options.onEvent),
     leases: new Leases({ store, runtime, leaseMs, attemptMaxMs }),
     inflight: new Inflight(),
+    outcomes: cacheOf(options.cache, runtime),
     leaseMs,
     attemptMaxMs,
     storeTimeoutMs: milliseconds('storeTimeout', options.storeTimeout ?? '5s', STORE_TIMEOUT),
@@ -226,13 +239,49 @@ function engineOf<Tx, Isolation extends string>(
   }
 }
 
+function cacheOf(
+  cache: boolean | OutcomeCacheOptions | undefined,
+  runtime: Runtime,
+): OutcomeCache | undefined {
+  if (cache === undefined || cache === false) return undefined
+  if (cache !== true && (typeof cache !== 'object' || cache === null)) {
+    throw new ConfigError(
+      `cache: expected true, false or { bytesMax, ttl }, got ${JSON.stringify(cache)}.`,
+    )
+  }
+  return new OutcomeCache(cache === true ? {} : cache, () => runtime.now())
+}
+
+/** The replay of what was replayed a moment ago, without a digest. */
+function remembered<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  identity: Identity,
+  asked: string,
+): RunResult | undefined {
+  const known = engine.outcomes?.replay(identity, asked)
+  if (known === undefined) return undefined
+  const { id, outcome } = known
+  const { operation } = identity
+  engine.announce({ type: 'replayed', id, operation, status: outcome.status })
+  return { kind: 'finished', id, replayed: true, stored: true, outcome }
+}
+
+/** What a request is identified by, as one text. */
+function askedOf(request: Pick<RunRequest<Json>, 'input' | 'fingerprint'>): string {
+  return canonicalJson(request.fingerprint === undefined ? request.input : request.fingerprint)
+}
+
 /**
  * The fingerprint of work that JSON identifies: equal from a webhook and from a browser that name the same work.
  *
  * @internal
  */
 export function fingerprintParts(value: Json): FingerprintParts {
-  return ['json', canonicalJson(value)]
+  return partsOf(canonicalJson(value))
+}
+
+function partsOf(asked: string): FingerprintParts {
+  return ['json', asked]
 }
 
 async function runRegistered<Tx, Isolation extends string, Input>(
@@ -242,40 +291,39 @@ async function runRegistered<Tx, Isolation extends string, Input>(
 ) {
   const { task, input } = taskOf(registered, request)
   const { fingerprint } = request
-  const identity = { operation: registered.name, scope, key, input: input as Json }
-  const asked = identified(
-    engine,
-    fingerprint === undefined ? identity : { ...identity, fingerprint },
+  const asked = askedOf(
+    fingerprint === undefined ? { input: input as Json } : { input: null, fingerprint },
   )
+  const identity = identityOf({ operation: registered.name, scope, key })
   const work = { registered, input, task }
-  return await execute(engine, { ...asked, policy: registered.policy, work }, (run) =>
+  const claim = { ...claimRequestOf(engine, identity, asked), policy: registered.policy, work }
+  return await execute(engine, claim, (run) =>
     registered.handlerOf(run.version)(input, run as never),
   )
 }
 
-function claimRequestOf<Tx, Isolation extends string, Input extends Json>(
-  engine: Engine<Tx, Isolation>,
-  request: RunRequest<Input>,
-) {
-  return { ...identified(engine, request), policy: policyOf(request) }
-}
-
-/** Who a request is, and what it is known by. */
-function identified<Tx, Isolation extends string>(
-  engine: Engine<Tx, Isolation>,
-  request: Pick<RunRequest<Json>, 'operation' | 'scope' | 'key' | 'input' | 'fingerprint'>,
-) {
-  const { operation, key } = request
+/** Who a request is. */
+function identityOf({
+  operation,
+  key,
+  scope: given,
+}: Pick<RunRequest<Json>, 'operation' | 'scope' | 'key'>): Identity {
   checkOperation(operation)
   checkKey(key)
-  const scope = scopeText(request.scope)
+  const scope = scopeText(given)
   if (scope === undefined)
-    throw new ScopeMissingError(operation, JSON.stringify(request.scope) ?? 'undefined')
-  const fingerprint = fingerprintOf(
-    fingerprintParts(request.fingerprint === undefined ? request.input : request.fingerprint),
-    engine.fingerprintSecrets,
-  )
-  return { id: idOf({ operation, scope, key }), operation, scope, key, fingerprint }
+    throw new ScopeMissingError(operation, JSON.stringify(given) ?? 'undefined')
+  return { operation, scope, key }
+}
+
+/** And what it is known by. */
+function claimRequestOf<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  identity: Identity,
+  asked: string,
+) {
+  const fingerprint = fingerprintOf(partsOf(asked), engine.fingerprintSecrets)
+  return { id: idOf(identity), ...identity, fingerprint, asked }
 }
 
 function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {

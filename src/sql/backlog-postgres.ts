@@ -4,7 +4,7 @@
  * Decisions: ADR 0025. Pitfalls behind the shapes: docs/internals/sql.md.
  */
 import { backlogOf, GONE_AFTER_S } from './backlog.ts'
-import { EXECUTION, RECORD, WHOLE } from './postgres-record.ts'
+import { CLAIMED_OR_THERE, EXECUTION, RECORD, there, WHOLE } from './postgres-record.ts'
 
 /** What `postgresTexts` has beside the steps of a request without a task. */
 export interface BacklogTexts {
@@ -22,7 +22,7 @@ export function postgresBacklogTexts(table: string): BacklogTexts {
 /** in   1 json array of claims, of which one at least has a task
  *  out  as claim, of which it is the longer form: a batch without tasks pays for no entry
  *  plan as claim; an entry by the primary key, in id order. One of an earlier execution may be there, of a record
- *       that was reaped: it becomes this one's. Two claims of one id and one owner are one: an upsert takes no twins */
+ *       that was reaped: it becomes this one's */
 function claimTasks(table: string): string {
   return `
       with asked as materialized (
@@ -31,7 +31,7 @@ function claimTasks(table: string): string {
             id text, scope text, operation text, key text, fingerprint text, owner text,
             method text, path text, lease_ms float8, retention_ms float8,
             input text, version text, principal text, due_ms float8)
-      ), claimed as (
+      ), ${there(table)}, claimed as (
         insert into ${table} as k (
           id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
           request_method, request_path, created_at, locked_at, locked_until, expires_at,
@@ -42,23 +42,22 @@ function claimTasks(table: string): string {
                clock_timestamp() + retention_ms * interval '1 millisecond',
                input::json, version, principal
           from asked
-         where id <> all (array(select e.id from ${table} e where e.id = any (array(select id from asked))))
+         where id <> all (array(select id from there))
          order by id
             on conflict (id) do nothing
         returning k.id, k.owner, k.created_at, ${EXECUTION} as execution
       ), entered as (
         insert into ${backlogOf(table)} as b (id, operation, due_at, tries, created_at)
-        select distinct on (asked.id)
-               asked.id, asked.operation, clock_timestamp() + asked.due_ms * interval '1 millisecond', 0,
+        select asked.id, asked.operation, clock_timestamp() + asked.due_ms * interval '1 millisecond', 0,
                claimed.created_at
           from claimed
-          join asked on asked.id = claimed.id and asked.owner = claimed.owner
+          join asked on asked.id = claimed.id
          where asked.version is not null
          order by asked.id
             on conflict (id) do update
            set operation = excluded.operation, due_at = excluded.due_at, tries = 0, created_at = excluded.created_at
       )
-      select id, owner, execution from claimed`
+      ${CLAIMED_OR_THERE}`
 }
 
 /** in   1 id · 2 attempt seen · 3 new owner · 4 lease ms · 5 fingerprint · 6 method · 7 path

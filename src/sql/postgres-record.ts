@@ -17,3 +17,19 @@ export const WHOLE: string = `${RECORD},
 
 /** Nobody works on it. */
 export const LAPSED: string = `(k.locked_until is null or k.locked_until < clock_timestamp())`
+
+/**
+ * A member of a claim's WITH: the records that are there already, as of the statement's start. It comes behind `asked`
+ * and before `claimed`, with which CLAIMED_OR_THERE reads it.
+ */
+export const there = (table: string): string => `there as materialized (
+        select ${RECORD}
+          from ${table} k
+         where k.id = any (array(select id from asked))
+      )`
+
+/** Rows of one shape: what was inserted has no state. */
+export const CLAIMED_OR_THERE: string = `select * from there
+       union all
+      select id, null, null, owner, null, null, null, null, null, null, null, execution, null, null, null
+        from claimed`

@@ -13,7 +13,7 @@ import { postgresMigrations } from './migrations/postgres.ts'
 import { type ErasureTexts, postgresErasureTexts } from './erase-postgres.ts'
 import { claimsText } from './payload.ts'
 import { failureOf, hasAnswered } from './postgres-errors.ts'
-import { EXECUTION, LAPSED, RECORD, WHOLE } from './postgres-record.ts'
+import { CLAIMED_OR_THERE, EXECUTION, LAPSED, RECORD, there, WHOLE } from './postgres-record.ts'
 import { returningSteps, type ReturningTexts } from './returning-steps.ts'
 import { text } from './rows.ts'
 import type { Runner, Steps } from './steps.ts'
@@ -35,29 +35,32 @@ export interface PostgresTexts extends StageTexts, ReturningTexts, BacklogTexts,
 /** @param table - the quoted name */
 export function postgresTexts(table: string): PostgresTexts {
   return {
-    /** in   1 json array of claims
-     *  out  the ids inserted, each with its owner; a missing id is there already, or an insert of it is on its way
-     *  plan primary key. Ids that are there are left out first: ON CONFLICT waits for a commit that holds such a row,
-     *       and every other claim of the batch with it. Rows in id order, so that batches never deadlock */
+    /** in   1 json array of claims, one an id
+     *  out  the records that are there, and the ids inserted, each with its owner and execution and nothing else; a
+     *       missing id was inserted by somebody else meanwhile
+     *  plan primary key. Ids that are there are left out: ON CONFLICT waits for a commit that holds such a row, and
+     *       every other claim of the batch with it. Rows in id order, so that batches never deadlock */
     claim: `
       with asked as materialized (
         select *
           from json_to_recordset($1::text::json) as a(
             id text, scope text, operation text, key text, fingerprint text, owner text,
             method text, path text, lease_ms float8, retention_ms float8)
+      ), ${there(table)}, claimed as (
+        insert into ${table} as k (
+          id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
+          request_method, request_path, created_at, locked_at, locked_until, expires_at)
+        select id, key, scope, operation, fingerprint, owner, 1, 'running', 'started', '{}',
+               method, path, clock_timestamp(), clock_timestamp(),
+               clock_timestamp() + lease_ms * interval '1 millisecond',
+               clock_timestamp() + retention_ms * interval '1 millisecond'
+          from asked
+         where id <> all (array(select id from there))
+         order by id
+            on conflict (id) do nothing
+        returning k.id, k.owner, ${EXECUTION} as execution
       )
-      insert into ${table} as k (
-        id, idempotency_key, scope, operation, fingerprint, owner, attempt, state, recovery_point, stages,
-        request_method, request_path, created_at, locked_at, locked_until, expires_at)
-      select id, key, scope, operation, fingerprint, owner, 1, 'running', 'started', '{}',
-             method, path, clock_timestamp(), clock_timestamp(),
-             clock_timestamp() + lease_ms * interval '1 millisecond',
-             clock_timestamp() + retention_ms * interval '1 millisecond'
-        from asked
-       where id <> all (array(select e.id from ${table} e where e.id = any (array(select id from asked))))
-       order by id
-          on conflict (id) do nothing
-      returning k.id, k.owner, ${EXECUTION} as execution`,
+      ${CLAIMED_OR_THERE}`,
 
     /** in   1 json array of ids
      *  out  the records that are there, as of now

@@ -25,7 +25,11 @@ export interface ReturningTexts {
   readonly putOff: string
 }
 
-/** All but those whose way differs. */
+/**
+ * All but those whose way differs.
+ *
+ * @param insert - of claims with different ids: the rows inserted, and those that were there, where it has read them
+ */
 export function returningSteps(
   { query }: Pick<Runner, 'query'>,
   texts: Omit<ReturningTexts, 'claim' | 'write' | 'finish' | 'reread'>,
@@ -33,13 +37,21 @@ export function returningSteps(
 ): Omit<Steps, 'writes' | 'finishes' | 'reread' | 'due' | 'reap'> {
   return {
     claim: async (claims) => {
-      const inserted = await insert(claims)
+      const first = new Map<string, ClaimInput>()
+      for (const one of claims) if (!first.has(one.id)) first.set(one.id, one)
+      const rows = await insert([...first.values()])
+      const inserted = rows.filter(({ state }) => state === undefined || state === null)
+      const there =
+        rows.length === inserted.length ? [] : rows.filter(({ state }) => typeof state === 'string')
       const owners = new Map(inserted.map((row) => [text(row, 'id'), text(row, 'owner')]))
-      const lost = claims.filter(({ id, owner }) => owners.get(id) !== owner)
-      if (lost.length === 0) return { inserted, found: [] }
+      const known = new Set(there.map((row) => text(row, 'id')))
+      const lost = new Set<string>()
+      for (const { id, owner } of claims)
+        if (owners.get(id) !== owner && !known.has(id)) lost.add(id)
+      if (lost.size === 0) return { inserted, found: there }
       // A new statement: the one that lost its insert does not see the row that won.
-      const ids = JSON.stringify([...new Set(lost.map(({ id }) => id))])
-      return { inserted, found: await query({ text: texts.look, values: [ids] }) }
+      const looked = await query({ text: texts.look, values: [JSON.stringify([...lost])] })
+      return { inserted, found: [...there, ...looked] }
     },
     takeOver: ({ id, attempt, owner, leaseMs, revision }) =>
       query({ text: texts.takeOver, values: [id, attempt, owner, leaseMs, revision] }),

@@ -21,7 +21,7 @@ import {
   type TakeOverInput,
   type Write,
 } from '../core/store.ts'
-import type { StoppedState, WholeRecord } from '../core/record.ts'
+import type { FoundRecord, StoppedState, WholeRecord } from '../core/record.ts'
 import { sqlBacklog } from './backlog.ts'
 import { Batch } from './batch.ts'
 import type { Database, Rows, Statement } from './database.ts'
@@ -248,12 +248,18 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     const claimed = await this.#asked('claiming', this.#steps.claim(items))
     const inserted = byId(claimed.inserted)
     const found = byId(claimed.found)
+    const records = new Map<Rows[number], FoundRecord>()
+    const readOnce = (row: Rows[number]): FoundRecord => {
+      const record = records.get(row) ?? recordOf(row)
+      records.set(row, record)
+      return record
+    }
     return items.map(({ id, owner }): ClaimReply => {
       const ours = inserted.get(id)
       // Two claims of one id in one batch: one row was inserted, and it names its owner.
       if (ours?.['owner'] === owner) return { kind: 'inserted', execution: text(ours, 'execution') }
       const other = found.get(id)
-      return other === undefined ? { kind: 'nothing' } : { kind: 'found', record: recordOf(other) }
+      return other === undefined ? { kind: 'nothing' } : { kind: 'found', record: readOnce(other) }
     })
   }
 

@@ -19,7 +19,7 @@ import { timeShare } from './time-share.ts'
 import { overPool, ridesPool, type RidesPostgres, startRidesPostgres } from './rides-postgres.ts'
 
 const LOST = 1_000
-const SECONDS_MAX = 60
+const SECONDS_MAX = 90
 const NODES = 6
 const LEASE_MS = 5_000
 const LATE_MS = 60

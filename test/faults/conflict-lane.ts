@@ -29,7 +29,7 @@ const TRANSACTIONS = 20_000
 /** Of all, for each engine; SQLite has one writer at a time, and each of its commits is on disk. */
 const SHARES = { postgres: 0.3, serializable: 0.25, mariadb: 0.2, repeatable: 0.15, sqlite: 0.1 }
 /** The machine is slower than that: an engine's time is up, and what is missing is said. */
-const SECONDS_MAX = 16
+const SECONDS_MAX = 20
 const CLIENTS = 24
 const CONNECTIONS = 16
 const WRITERS = 8

@@ -12,7 +12,7 @@ import { timeShare } from './time-share.ts'
 
 const KILLS = 500
 const ABANDONED = 300
-const SECONDS_MAX = 130
+const SECONDS_MAX = 180
 const PROCESSES = 6
 const ALIVE_MIN = 3
 const CLIENTS = 18

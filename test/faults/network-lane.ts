@@ -29,6 +29,8 @@ const JITTER_MS = 500
 const JITTER_FOR_MS = 5_000
 const HOLES = 6
 const HOLE_FOR_MS = 900
+/** Before one of the two alone: long enough that the other's completer takes over what it holds. */
+const ONE_SIDED_FOR_MS = 2_200
 const SLOW_CLOSES = 6
 const SLOW_CLOSE_MS = 500
 const SMALL_POOL = 2
@@ -127,8 +129,10 @@ async function throughBadNetwork(around: Around, say: LaneOptions['say']): Promi
   say('jitter is over')
   for (let nth = 0; nth < HOLES * scale; nth++) {
     fault()
-    await everywhere((one) => one.blackHole(nth % 2 === 0 ? 'to_server' : 'to_client'))
-    await pause(HOLE_FOR_MS)
+    const isOneSided = nth % 3 === 0
+    const into = isOneSided ? networks.slice(0, 1) : networks
+    for (const one of into) one.blackHole(nth % 2 === 0 ? 'to_server' : 'to_client')
+    await pause(isOneSided ? ONE_SIDED_FOR_MS : HOLE_FOR_MS)
     // What had waited arrives, or the connections are gone for good.
     if (nth % 4 >= 2) await everywhere((one) => one.reset())
     await everywhere((one) => one.blackHole(undefined))

@@ -7,6 +7,8 @@ import { simulate } from './simulation/world.ts'
 const SEEDS = 20_000
 /** Of each seed: 200,000 of 20,000. */
 const EFFECTIVE_OF_SEED = 10
+/** Of the keys: a key that is asked for once says nothing of retries. */
+const TRIED_AGAIN = 0.95
 
 /** What must have happened somewhere, or nothing was tested. */
 const MUST: Readonly<Record<string, string>> = {
@@ -78,6 +80,10 @@ function reportOf(report: SeedsReport, count: number, failed: readonly string[])
     hollow.push(
       `${String(effective)} effective faults, at least ${String(count * EFFECTIVE_OF_SEED)} are wanted`,
     )
+  const keys = tally.get('keys') ?? 0
+  const again = tally.get('keys tried again') ?? 0
+  if (again < keys * TRIED_AGAIN)
+    hollow.push(`${String(again)} of ${String(keys)} keys were tried again, 95 % are wanted`)
   const lostAcks = (tally.get('fault unanswered') ?? 0) + (tally.get('fault late') ?? 0)
   return {
     attempted,

@@ -73,6 +73,9 @@ export async function simulate(seed: number, mutant?: Mutant): Promise<WorldRepo
   history.add({ op: 'end', at: scheduler.now, leaks: leaksOf(server, nodes, clients) })
   const violations = check(history.events, { ...rules, recoveryMs })
   counts.set('completed finished', completions(history))
+  const tries = triesOf(history)
+  counts.set('keys', tries.length)
+  counts.set('keys tried again', tries.filter((times) => times > 1).length)
   for (const [fault, times] of faults.byName) counts.set(`fault ${fault}`, times)
   const { attempted, effective } = faults
   return {
@@ -85,6 +88,14 @@ export async function simulate(seed: number, mutant?: Mutant): Promise<WorldRepo
     tally: counts,
     events: scheduler.count,
   }
+}
+
+/** How often each key was asked for. */
+function triesOf({ events }: History): readonly number[] {
+  const tries = new Map<string, number>()
+  for (const event of events)
+    if (event.op === 'request') tries.set(event.id, (tries.get(event.id) ?? 0) + 1)
+  return [...tries.values()]
 }
 
 /** Records that were finished by an attempt which no client had asked for. */

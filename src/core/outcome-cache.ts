@@ -1,0 +1,160 @@
+/**
+ * Outcomes that were replayed of late, kept in this process, so that a key which is asked for again and again does not
+ * reach the store each time. A finished outcome does not change; what can happen to it elsewhere is that it expires, is
+ * forgotten or erased, and that is learned of when the entry's time is over. Off unless asked for. ADR 0029.
+ */
+import { type Duration, milliseconds } from './duration.ts'
+import { ConfigError } from './errors.ts'
+import type { Identity } from './identity.ts'
+import type { Outcome } from './outcome.ts'
+import { ERASED, type FoundRecord } from './record.ts'
+
+const TTL = { min: 100, max: 60_000 }
+const BYTES_MAX = 1_073_741_824
+/** What an entry weighs beside its texts and its body, as near as matters. */
+const ENTRY_BYTES = 1_024
+/** No outcome takes more of it than this share, or one large response would drive out all the others. */
+const SHARE_OF_ONE = 1 / 8
+/** One that is kept for a shorter time might be over before its entry is. */
+const RETENTION_MIN_MS = 60_000
+/** A longer input is told by its digest alone. */
+const ASKED_LENGTH_MAX = 4_096
+
+/** How outcomes are kept in the process. */
+export interface OutcomeCacheOptions {
+  /** What all of them may weigh. 16 MiB by default, up to 1 GiB. The least recently used go first. */
+  readonly bytesMax?: number
+  /**
+   * How long one is replayed without a look at the store: so long may it outlive its expiry, or a `forget` and a
+   * `purgeScope` in another process. `'2s'` by default, 100 ms to 1 min.
+   */
+  readonly ttl?: Duration
+}
+
+interface Entry {
+  readonly name: string
+  readonly record: FoundRecord
+  readonly bytes: number
+  readonly until: number
+  /** The input that was asked with, as canonical JSON: the same one needs no digest. */
+  readonly asked: string | undefined
+}
+
+/** What an outcome is remembered with. */
+export interface Remembered {
+  readonly identity: Identity
+  readonly record: FoundRecord
+  readonly retentionMs: number
+  readonly asked: string | undefined
+}
+
+/** Final outcomes by id and by name. */
+export class OutcomeCache {
+  readonly #bytesMax: number
+  readonly #ttlMs: number
+  readonly #now: () => number
+  /** The least recently used comes first. */
+  readonly #byId = new Map<string, Entry>()
+  readonly #byName = new Map<string, Entry>()
+  #bytes = 0
+  #drops = 0
+
+  /** @throws {@link ConfigError} an option cannot be used */
+  constructor({ bytesMax = 16_777_216, ttl = '2s' }: OutcomeCacheOptions, now: () => number) {
+    if (!Number.isInteger(bytesMax) || bytesMax < ENTRY_BYTES || bytesMax > BYTES_MAX) {
+      throw new ConfigError(
+        `cache.bytesMax: expected ${ENTRY_BYTES} to ${BYTES_MAX} bytes, got ${String(bytesMax)}.`,
+      )
+    }
+    this.#bytesMax = bytesMax
+    this.#ttlMs = milliseconds('cache.ttl', ttl, TTL)
+    this.#now = now
+  }
+
+  /** Grows when something is dropped: what was read before that is not remembered any more. */
+  get drops(): number {
+    return this.#drops
+  }
+
+  /** The record of an id, if it is remembered. Its outcome is the caller's own. */
+  get(id: string): FoundRecord | undefined {
+    const entry = this.#alive(this.#byId.get(id))
+    return entry && { ...entry.record, outcome: copyOf(entry.record.outcome) }
+  }
+
+  /** The id and the outcome of what is asked for with this very input. Undefined: that is to be found out. */
+  replay(
+    identity: Identity,
+    asked: string,
+  ): { readonly id: string; readonly outcome: Outcome } | undefined {
+    const entry = this.#alive(this.#byName.get(nameOf(identity)))
+    if (entry?.asked !== asked) return undefined
+    const outcome = copyOf(entry.record.outcome)
+    return outcome && { id: entry.record.id, outcome }
+  }
+
+  /** @param drops - as they were when the store was asked */
+  remember({ identity, record, retentionMs, asked }: Remembered, drops: number): void {
+    const { outcome } = record
+    if (outcome === undefined || record.fingerprint === ERASED) return
+    if (drops !== this.#drops || retentionMs < RETENTION_MIN_MS) return
+    const kept = asked !== undefined && asked.length <= ASKED_LENGTH_MAX ? asked : undefined
+    const name = nameOf(identity)
+    const bytes = bytesOf(outcome) + ENTRY_BYTES + 2 * (name.length + (kept?.length ?? 0))
+    if (bytes > this.#bytesMax * SHARE_OF_ONE) return
+    this.#remove(this.#byId.get(record.id))
+    const until = this.#now() + this.#ttlMs
+    const entry = { name, record: copied(record), bytes, until, asked: kept }
+    this.#byId.set(record.id, entry)
+    this.#byName.set(name, entry)
+    this.#bytes += bytes
+    for (const oldest of this.#byId.values()) {
+      if (this.#bytes <= this.#bytesMax) return
+      this.#remove(oldest)
+    }
+  }
+
+  /** Of these nothing is remembered, nor of what is being read. */
+  drop(ids: readonly string[]): void {
+    this.#drops++
+    for (const id of ids) this.#remove(this.#byId.get(id))
+  }
+
+  #alive(entry: Entry | undefined): Entry | undefined {
+    if (entry === undefined) return undefined
+    if (entry.until <= this.#now()) {
+      this.#remove(entry)
+      return undefined
+    }
+    this.#byId.delete(entry.record.id)
+    this.#byId.set(entry.record.id, entry)
+    return entry
+  }
+
+  #remove(entry: Entry | undefined): void {
+    if (entry === undefined) return
+    this.#byId.delete(entry.record.id)
+    this.#byName.delete(entry.name)
+    this.#bytes -= entry.bytes
+  }
+}
+
+/** One text for three: neither an operation nor a key holds a line feed, and the scope is what is between them. */
+function nameOf({ operation, scope, key }: Identity): string {
+  return `${operation}\n${key}\n${scope}`
+}
+
+function bytesOf({ headers, body }: Outcome): number {
+  const texts = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  return 2 * texts + (body?.length ?? 0)
+}
+
+function copied(record: FoundRecord): FoundRecord {
+  return { ...record, outcome: copyOf(record.outcome) }
+}
+
+/** Whoever is given bytes may write to them. */
+function copyOf(outcome: Outcome | undefined): Outcome | undefined {
+  if (outcome?.body === undefined) return outcome
+  return { ...outcome, body: Uint8Array.prototype.slice.call(outcome.body) }
+}
