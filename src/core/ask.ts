@@ -22,21 +22,29 @@ export interface Asking {
  * Asks the store something that is safe to ask again: every claim recognises its own nonce, every change is a
  * compare-and-set.
  *
+ * @param late - told of what is answered after all, when nobody waits for it any more
  * @throws {@link StoreUnavailableError} no answer within `storeTimeoutMs`, or five failures
  */
 export async function ask<R>(
   engine: Asking,
   doing: string,
   question: () => Promise<R>,
+  late?: (reply: R) => Promise<void>,
 ): Promise<R> {
   const deadline = engine.runtime.now() + engine.storeTimeoutMs
+  let unanswered: Promise<R>[] | undefined
   for (let tries = 1; ; tries++) {
+    const answer = question()
     try {
-      return await within(engine, doing, patience(engine, deadline), question())
+      return await within(engine, doing, patience(engine, deadline), answer)
     } catch (error) {
-      if (!mayAskAgain(error)) throw error
-      if (tries >= TRIES_MAX || engine.runtime.now() >= deadline) throw unavailable(doing, error)
-      await backoff(engine.runtime, tries)
+      if (late !== undefined) (unanswered ??= []).push(answer)
+      if (mayAskAgain(error) && tries < TRIES_MAX && engine.runtime.now() < deadline) {
+        await backoff(engine.runtime, tries)
+        continue
+      }
+      for (const one of unanswered ?? []) one.then(late).catch(() => undefined)
+      throw mayAskAgain(error) ? unavailable(doing, error) : error
     }
   }
 }

@@ -163,28 +163,17 @@ async function claimInStore<Tx, Isolation extends string>(
  * Asks for a record. A question that is given up may still be executed, when nobody works for it any more: then the
  * record is given back, or the next request would wait out a lease for nothing.
  */
-async function askFor<Tx, Isolation extends string, R>(
+function askFor<Tx, Isolation extends string, R>(
   engine: Engine<Tx, Isolation>,
   doing: string,
   question: () => Promise<R>,
   takenBy: (reply: R) => Hold | undefined,
 ): Promise<R> {
-  const asked: Promise<R>[] = []
-  try {
-    return await ask(engine, doing, () => {
-      const reply = question()
-      asked.push(reply)
-      return reply
-    })
-  } catch (error) {
-    const giveBack = async (late: R): Promise<void> => {
-      const hold = takenBy(late)
-      if (hold === undefined) return
-      await ask(engine, 'giving a record back', () => engine.store.write(hold, { kind: 'release' }))
-    }
-    for (const late of asked) late.then(giveBack).catch(() => undefined)
-    throw error
-  }
+  return ask(engine, doing, question, async (late) => {
+    const hold = takenBy(late)
+    if (hold === undefined) return
+    await ask(engine, 'giving a record back', () => engine.store.write(hold, { kind: 'release' }))
+  })
 }
 
 function askToClaim<Tx, Isolation extends string>(
@@ -260,15 +249,24 @@ function rememberedOf<Tx, Isolation extends string>(
 }
 
 /** A completer looks instead of claiming: what it would begin, nobody has asked for. */
-async function lookOrClaim<Tx, Isolation extends string>(
+function lookOrClaim<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   { id, work }: ClaimRequest<Tx, Isolation>,
   input: ClaimInput,
 ): Promise<ClaimReply | { readonly kind: 'gone' }> {
-  if (work?.execution === undefined) return await askToClaim(engine, input)
+  return work?.execution === undefined
+    ? askToClaim(engine, input)
+    : look(engine, id, work.execution)
+}
+
+async function look<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  id: string,
+  execution: string,
+): Promise<ClaimReply | { readonly kind: 'gone' }> {
   const record = await ask(engine, 'looking at a record', () => engine.store.find(id))
   const isOver = record?.state === 'finished' && record.expired
-  if (record?.execution !== work.execution || isOver) return { kind: 'gone' }
+  if (record?.execution !== execution || isOver) return { kind: 'gone' }
   return { kind: 'found', record }
 }
 

@@ -18,13 +18,14 @@ export class Inflight {
   }
 
   add<R>(work: Promise<R>): Promise<R> {
-    const ended = (): void => {
-      this.#open--
-      if (this.#open === 0) for (const idle of this.#idle.splice(0)) idle()
-    }
     this.#open++
-    work.then(ended, ended)
+    work.then(this.#ended, this.#ended)
     return work
+  }
+
+  readonly #ended = (): void => {
+    this.#open--
+    if (this.#open === 0) for (const idle of this.#idle.splice(0)) idle()
   }
 
   async settled(): Promise<void> {

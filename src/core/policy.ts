@@ -45,6 +45,24 @@ export interface OperationOptions {
  * @internal
  */
 export function policyOf(options: OperationOptions): Policy {
+  return isOrdinary(options) ? ordinary : checked(options)
+}
+
+/** Nothing is decided: `idempotency.run` asks at each request. */
+function isOrdinary(options: OperationOptions): boolean {
+  const { retention, onError, inProgress, responseMax, storeHeaders } = options
+  return (
+    retention === undefined &&
+    onError === undefined &&
+    inProgress === undefined &&
+    responseMax === undefined &&
+    storeHeaders === undefined
+  )
+}
+
+const ordinary: Policy = checked({})
+
+function checked(options: OperationOptions): Policy {
   const { onError = 'resume', responseMax = 262_144 } = options
   if (onError !== 'resume' && onError !== 'store') {
     throw new ConfigError(`onError: expected 'resume' or 'store', got ${JSON.stringify(onError)}.`)

@@ -42,7 +42,7 @@ function claimTasks(table: string): string {
                clock_timestamp() + retention_ms * interval '1 millisecond',
                input::json, version, principal
           from asked
-         where id <> all (array(select id from there))
+         where id not in (select id from there)
          order by id
             on conflict (id) do nothing
         returning k.id, k.owner, k.created_at, ${EXECUTION} as execution

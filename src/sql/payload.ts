@@ -31,14 +31,16 @@ export function batchText(texts: readonly ChangeText[]): string {
 
 /** First claims. */
 export function claimsText(claims: readonly ClaimInput[]): string {
-  return JSON.stringify(
-    claims.map(({ leaseMs, retentionMs, task, ...claim }) => ({
-      ...claim,
-      lease_ms: leaseMs,
-      retention_ms: retentionMs,
-      ...(task && taskJson(task)),
-    })),
-  )
+  return JSON.stringify(claims.map(claimJson))
+}
+
+/** Member by member: one shape for all, and this is the most frequent text there is. */
+function claimJson(claim: ClaimInput): object {
+  const { id, scope, operation, key, fingerprint, owner, method, path, task } = claim
+  const { leaseMs: lease_ms, retentionMs: retention_ms } = claim
+  const request = { id, scope, operation, key, fingerprint, owner, method, path }
+  if (task === undefined) return { ...request, lease_ms, retention_ms }
+  return { ...request, lease_ms, retention_ms, ...taskJson(task) }
 }
 
 /** The input as a text inside the text: it must come back as it was written, which JSON in JSON does not promise. */

@@ -55,7 +55,7 @@ export function postgresTexts(table: string): PostgresTexts {
                clock_timestamp() + lease_ms * interval '1 millisecond',
                clock_timestamp() + retention_ms * interval '1 millisecond'
           from asked
-         where id <> all (array(select id from there))
+         where id not in (select id from there)
          order by id
             on conflict (id) do nothing
         returning k.id, k.owner, ${EXECUTION} as execution
