@@ -4,11 +4,11 @@
  * @module
  */
 import type { Store } from '../core/store.ts'
-import { callbackTransaction } from '../sql/callback-transaction.ts'
+import { type CallbackTransaction, callbackTransaction } from '../sql/callback-transaction.ts'
 import type { Database, Rows, Statement } from '../sql/database.ts'
 import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres, sqlite } from '../sql/dialects.ts'
-import { ASKED, kindOf, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
+import { ASKED, kindOf, listenBelow, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
 import type { DrizzleConfig, DrizzleLevel, DrizzleQueries } from '../sql/drizzle-queries.ts'
 import { lend } from '../sql/lent-client.ts'
 import { drizzleRoots } from '../sql/root-handles.ts'
@@ -31,7 +31,8 @@ export type DrizzleTxOf<Db extends DrizzleLike> = Db extends { run(query: never)
 const DIALECTS = { PgDatabase: postgres, MySqlDatabase: mysql, BetterSQLite3Database: sqlite }
 
 /**
- * Keeps records in the database of Drizzle.
+ * Keeps records in the database of Drizzle. A pool of node-postgres without a listener for its errors gets one, and so
+ * does each of its clients: without it, a session that the server ends takes the process with it.
  *
  * @throws {@link ConfigError} a kind of database that has no dialect or no transactions, or an unusable table name
  */
@@ -40,6 +41,7 @@ export function drizzleStore<Db extends DrizzleLike>(
   options: SqlStoreOptions = {},
 ): Store<DrizzleTxOf<Db>, DrizzleLevel> {
   const dialect = dialectOf('drizzleStore', kindOf(db), DIALECTS)
+  if (dialect === postgres) listenBelow(db)
   const database = dialect === sqlite ? ofSqlite(db) : databaseOf(db as unknown as Drizzle, dialect)
   return sqlStore(database as never, dialect, options, () => drizzleRoots(db))
 }
@@ -55,8 +57,8 @@ function databaseOf(db: Drizzle, dialect: Dialect): Database<DrizzleQueries, Dri
     within,
     transaction: ({ isolation: isolationLevel = 'read committed' }, work) => {
       const open = (run: Work) => db.transaction(run, { isolationLevel })
-      const lent = <R>(tx: DrizzleQueries, to: (tx: DrizzleQueries) => Promise<R>) =>
-        lend(tx, to, ASKED)
+      const lent: CallbackTransaction<DrizzleQueries>['lend'] = (tx, to, isGone) =>
+        lend(tx, to, ASKED, isGone)
       return callbackTransaction({ dialect, within, open, lend: lent }, work)
     },
   }

@@ -60,7 +60,7 @@ function databaseOf<Tx extends PostgresJsQueries & object>(
           within: send,
           open: async (run) =>
             await sql.begin(`isolation level ${isolation ?? 'read committed'}`, run),
-          lend: (tx, lentTo) => lend(tx, lentTo, ENTRANCES),
+          lend: (tx, to, isGone) => lend(tx, to, ENTRANCES, isGone),
         },
         work,
       ),

@@ -21,8 +21,11 @@ export interface CallbackTransaction<Tx> {
   /** Opens a transaction at READ COMMITTED or the level that was asked for, runs `work`, commits. */
   readonly open: (work: (tx: Tx) => Promise<void>) => Promise<unknown>
   readonly within: (tx: Tx, statement: Statement) => Promise<Rows>
-  /** What the work gets: it refuses statements after the work has settled. Absent: the library's own does. */
-  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>) => Promise<R>
+  /**
+   * What the work gets: it refuses statements after the work has settled, and once the session is gone. Absent: the
+   * library's own does.
+   */
+  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>, isGone: () => boolean) => Promise<R>
 }
 
 const PROBE: Statement = { text: 'select 1 as alive', values: [] }
@@ -36,9 +39,11 @@ export async function callbackTransaction<Tx, R>(
   { dialect, open, within, lend }: CallbackTransaction<Tx>,
   work: (tx: Tx) => Promise<Closing<R>>,
 ): Promise<R> {
-  let step: 'opening' | 'working' | 'committing' = 'opening'
+  let step = 'opening' as Rejection['step']
   let done: Closing<R> | undefined
   let failure: unknown
+  let isGone = false
+  let settled: Promise<unknown> | undefined
   const { guard } = dialect
   const guarded = async (tx: Tx): Promise<void> => {
     if (guard !== undefined) await within(tx, { text: guard.begin, values: [] })
@@ -57,26 +62,43 @@ export async function callbackTransaction<Tx, R>(
       () => true,
       (error: unknown) => dialect.hasAnswered(error),
     )
+  const worked = async (tx: Tx): Promise<void> => {
+    try {
+      await guarded(tx)
+      const running = lend === undefined ? work(tx) : lend(tx, work, () => isGone)
+      settled = running.catch(() => undefined)
+      done = await running
+      if (isGone) return
+      await mustBeWhole(tx)
+      if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
+    } catch (error) {
+      if (isGone) return
+      const isKnown = error instanceof RolledBackError || (await isAlive(tx))
+      failure = isKnown ? error : new ConnectionLostError(error)
+      throw failure
+    }
+    step = 'committing'
+  }
   try {
     await open(async (tx) => {
       step = 'working'
-      try {
-        await guarded(tx)
-        done = await (lend === undefined ? work(tx) : lend(tx, work))
-        await mustBeWhole(tx)
-        if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
-      } catch (error) {
-        const isKnown = error instanceof RolledBackError || (await isAlive(tx))
-        failure = isKnown ? error : new ConnectionLostError(error)
-        throw failure
-      }
-      step = 'committing'
+      await worked(tx)
+      // Told that it is over, the library would send COMMIT, on what is another's connection by now.
+      if (isGone) await NEVER
     })
   } catch (error) {
+    if (step === 'working' && failure === undefined) {
+      // The library gives up as soon as its session has ended, while the work goes on. No second try beside the first.
+      isGone = true
+      await settled
+      throw new ConnectionLostError(error)
+    }
     throw reasonOf(error, { step, failure, dialect })
   }
   return (done as Closing<R>).value
 }
+
+const NEVER = new Promise<never>(() => undefined)
 
 interface Rejection {
   readonly step: 'opening' | 'working' | 'committing'
