@@ -12,7 +12,8 @@ import { ASKED, kindOf, listenBelow, rowsOf, wrapped } from '../sql/drizzle-quer
 import type { DrizzleConfig, DrizzleLevel, DrizzleQueries } from '../sql/drizzle-queries.ts'
 import { lend } from '../sql/lent-client.ts'
 import { drizzleRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { syncSqlite, type SyncSqliteLike } from '../sql/sync-sqlite.ts'
 
@@ -38,7 +39,7 @@ const DIALECTS = { PgDatabase: postgres, MySqlDatabase: mysql, BetterSQLite3Data
  */
 export function drizzleStore<Db extends DrizzleLike>(
   db: Db,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<DrizzleTxOf<Db>, DrizzleLevel> {
   const dialect = dialectOf('drizzleStore', kindOf(db), DIALECTS)
   if (dialect === postgres) listenBelow(db)
@@ -53,6 +54,7 @@ function databaseOf(db: Drizzle, dialect: Dialect): Database<DrizzleQueries, Dri
   const within = async (on: DrizzleQueries, statement: Statement): Promise<Rows> =>
     rowsOf(await on.execute(wrapped(statement, dialect)))
   return {
+    limiting: dialect === postgres ? LIMITED : undefined,
     query: (statement) => within(db, statement),
     within,
     transaction: ({ isolation: isolationLevel = 'read committed' }, work) => {

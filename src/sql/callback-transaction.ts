@@ -21,6 +21,8 @@ export interface CallbackTransaction<Tx> {
   /** Opens a transaction at READ COMMITTED or the level that was asked for, runs `work`, commits. */
   readonly open: (work: (tx: Tx) => Promise<void>) => Promise<unknown>
   readonly within: (tx: Tx, statement: Statement) => Promise<Rows>
+  /** Sent first, and not waited for: the work's first statement travels right behind it. */
+  readonly first?: ((tx: Tx) => Promise<unknown>) | undefined
   /**
    * What the work gets: it refuses statements after the work has settled, and once the session is gone. Absent: the
    * library's own does.
@@ -36,44 +38,36 @@ const PROBE: Statement = { text: 'select 1 as alive', values: [] }
  * @throws as {@link Database.transaction} says
  */
 export async function callbackTransaction<Tx, R>(
-  { dialect, open, within, lend }: CallbackTransaction<Tx>,
+  library: CallbackTransaction<Tx>,
   work: (tx: Tx) => Promise<Closing<R>>,
 ): Promise<R> {
+  const { dialect, open, within, first, lend } = library
   let step = 'opening' as Rejection['step']
   let done: Closing<R> | undefined
   let failure: unknown
   let isGone = false
   let settled: Promise<unknown> | undefined
-  const { guard } = dialect
-  const guarded = async (tx: Tx): Promise<void> => {
-    if (guard !== undefined) await within(tx, { text: guard.begin, values: [] })
-  }
-  const mustBeWhole = async (tx: Tx): Promise<void> => {
-    // A transaction in which a statement has failed refuses the next one, whoever swallowed the error.
-    if (guard === undefined) return void (done?.last ?? (await within(tx, PROBE)))
-    try {
-      await within(tx, { text: guard.end, values: [] })
-    } catch (error) {
-      throw guard.isGone(error) ? new RolledBackError() : error
-    }
-  }
-  const isAlive = (tx: Tx): Promise<boolean> =>
-    within(tx, PROBE).then(
-      () => true,
-      (error: unknown) => dialect.hasAnswered(error),
-    )
   const worked = async (tx: Tx): Promise<void> => {
+    const begun = first?.(tx).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
     try {
-      await guarded(tx)
+      if (dialect.guard !== undefined) await within(tx, { text: dialect.guard.begin, values: [] })
       const running = lend === undefined ? work(tx) : lend(tx, work, () => isGone)
       settled = running.catch(() => undefined)
       done = await running
       if (isGone) return
-      await mustBeWhole(tx)
+      const refused = await begun
+      if (refused !== undefined) throw refused.error
+      await mustBeWhole(library, tx, done.last)
       if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
-    } catch (error) {
+    } catch (thrown) {
       if (isGone) return
-      const isKnown = error instanceof RolledBackError || (await isAlive(tx))
+      // What was sent behind a refused one was refused for its sake.
+      const refused = await begun
+      const error = refused === undefined ? thrown : refused.error
+      const isKnown = error instanceof RolledBackError || (await isAlive(library, tx))
       failure = isKnown ? error : new ConnectionLostError(error)
       throw failure
     }
@@ -96,6 +90,27 @@ export async function callbackTransaction<Tx, R>(
     throw reasonOf(error, { step, failure, dialect })
   }
   return (done as Closing<R>).value
+}
+
+/** A transaction in which a statement has failed refuses the next one, whoever swallowed the error. */
+async function mustBeWhole<Tx>(
+  { dialect: { guard }, within }: CallbackTransaction<Tx>,
+  tx: Tx,
+  next: Statement | undefined,
+): Promise<void> {
+  if (guard === undefined) return void (next ?? (await within(tx, PROBE)))
+  try {
+    await within(tx, { text: guard.end, values: [] })
+  } catch (error) {
+    throw guard.isGone(error) ? new RolledBackError() : error
+  }
+}
+
+function isAlive<Tx>({ dialect, within }: CallbackTransaction<Tx>, tx: Tx): Promise<boolean> {
+  return within(tx, PROBE).then(
+    () => true,
+    (error: unknown) => dialect.hasAnswered(error),
+  )
 }
 
 const NEVER = new Promise<never>(() => undefined)
