@@ -144,7 +144,7 @@ test('4 · a body over requestMax is 413, and its input is not read', async () =
   // What was read already cannot be measured, and need not be: the input comes from elsewhere.
   const used = post(long, 'k4')
   await used.text()
-  const elsewhere = { operation, scope, input: () => ({ to: 'Bergen' }), requestMax: 15 }
+  const elsewhere = { operation, scope, input: () => ({ to: 'Bergen' }), requestMax: 15 } as const
   expect((await idempotent(idempotency, elsewhere)(used)).status).toBe(201)
 })
 
