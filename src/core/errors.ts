@@ -117,17 +117,21 @@ export class LeaseLostError extends PawlError {
   }
 }
 
-/** The database aborted a stage again and again (deadlock, serialization failure, lost connection before COMMIT). */
+/**
+ * The database aborted a stage again and again: deadlock, serialization failure, lost connection before COMMIT, or one
+ * of the stage's limits of time. The message says which, and what to do.
+ */
 export class StageAbortedError extends PawlError {
   override readonly name = 'StageAbortedError'
   constructor(
     at: { readonly id?: string; readonly step: string; readonly tries: number },
     cause: unknown,
+    remedy = 'shorten the stage or lock rows in one order',
   ) {
     super(
       'stage_aborted',
       `"${at.step}" was aborted by the database ${at.tries} times and nothing of it was committed: ${text(cause)}. ` +
-        `Send the same request again; if it happens often, shorten the stage or lock rows in one order.`,
+        `Send the same request again; if it happens often, ${remedy}.`,
       { ...(at.id === undefined ? {} : { id: at.id }), cause },
     )
   }

@@ -5,10 +5,12 @@
  */
 import { ActiveRun, asCurrent } from './active-run.ts'
 import { call } from './call.ts'
-import { claim, type ClaimRequest } from './claim.ts'
+import { claim, type ClaimRequest, type Work } from './claim.ts'
+import type { Code } from './codes.ts'
 import { within } from './ask.ts'
 import type { Engine } from './engine.ts'
 import { ClosedError, InvariantError, PawlError } from './errors.ts'
+import type { PawlEvent } from './events.ts'
 import { finish, finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
 import type { Names } from './operation.ts'
@@ -58,27 +60,26 @@ export async function execute<Tx, Isolation extends string>(
   finished?: () => void,
 ): Promise<Answer> {
   const claimed = await claim(engine, request)
-  const { operation, scope, key, policy } = request
+  const { id, operation, scope, key, policy, work } = request
+  const refused = (code: Code): void =>
+    answered(engine, work, { type: 'refused', id, operation, code })
   switch (claimed.kind) {
-    case 'finished':
-      engine.announce({
-        type: 'replayed',
-        id: claimed.id,
-        operation,
-        status: claimed.outcome.status,
-      })
+    case 'finished': {
+      const { status } = claimed.outcome
+      answered(engine, work, { type: 'replayed', id, operation, status })
       return { kind: 'replay', id: claimed.id, outcome: claimed.outcome }
+    }
     case 'in_progress':
-      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'in_progress' })
+      refused('in_progress')
       return claimed
     case 'mismatch':
-      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'payload_mismatch' })
+      refused('payload_mismatch')
       return claimed
     case 'unknown':
-      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'outcome_unknown' })
+      refused('outcome_unknown')
       return claimed
     case 'failed':
-      engine.announce({ type: 'refused', id: claimed.id, operation, code: 'attempts_exhausted' })
+      refused('attempts_exhausted')
       return claimed
     case 'gone':
       return claimed
@@ -106,6 +107,15 @@ export async function execute<Tx, Isolation extends string>(
       return await attempt(run, facadeOf(run, request.work?.registered.namesOf(version)), handler)
     }
   }
+}
+
+/** A client was answered. A completer is none: what it finds is in its report. */
+function answered<Tx, Isolation extends string>(
+  engine: Engine<Tx, Isolation>,
+  work: Work<Tx, Isolation> | undefined,
+  event: PawlEvent,
+): void {
+  if (work?.execution === undefined) engine.announce(event)
 }
 
 async function attempt<Tx, Isolation extends string>(

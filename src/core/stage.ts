@@ -11,7 +11,7 @@ import { copyOf, jsonResult } from './json.ts'
 import { FINISHED, type Step } from './record.ts'
 import { landed, lost } from './resolve.ts'
 import type { StageOptions } from './run.ts'
-import { type CommitOptions, CommitUnknownError, type Write } from './store.ts'
+import { AbortedError, type CommitOptions, CommitUnknownError, type Write } from './store.ts'
 
 /** Runs a stage, or returns the result that an earlier attempt committed. */
 export async function stage<Tx, Isolation extends string>(
@@ -127,10 +127,10 @@ function commitOptions<Tx, Isolation extends string>(
   { isolation }: StageOptions<Isolation>,
 ): CommitOptions<Isolation> {
   const { engine, hold } = run
-  const { failpoint } = engine
-  if (failpoint === undefined) return { isolation }
+  const { failpoint, leaseMs } = engine
+  if (failpoint === undefined) return { isolation, leaseMs }
   const fence = step === FINISHED ? 'finish.fence.after' : 'stage.fence.after'
-  return { isolation, fenced: () => failpoint(fence, { ...hold, step }) }
+  return { isolation, leaseMs, fenced: () => failpoint(fence, { ...hold, step }) }
 }
 
 function givenUp<Tx, Isolation extends string>(
@@ -141,5 +141,7 @@ function givenUp<Tx, Isolation extends string>(
 ): unknown {
   if (error instanceof StoreUnavailableError || error instanceof LeaseLostError) return error
   const cause = error instanceof Error ? error.cause : error
-  return new StageAbortedError({ id: run.hold.id, step, tries }, cause)
+  const isKnown = error instanceof AbortedError || error instanceof CommitUnknownError
+  const remedy = isKnown ? error.remedy : undefined
+  return new StageAbortedError({ id: run.hold.id, step, tries }, cause, remedy)
 }

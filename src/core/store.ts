@@ -140,6 +140,8 @@ export type Write =
 /** How a stage's transaction is opened. */
 export interface CommitOptions<Isolation extends string> {
   readonly isolation: Isolation | undefined
+  /** The lease of whoever commits: what the transaction may wait for is bounded by it. Absent: it has none. */
+  readonly leaseMs?: number
   /** Awaited between the fencing statement and COMMIT, which are then sent apart. Absent in production. */
   readonly fenced?: () => Promise<void>
 }
@@ -236,15 +238,21 @@ export interface Store<Tx, Isolation extends string = string> {
 /** Thrown by a store: the database aborted it and nothing was committed; trying the whole of it again is safe. */
 export class AbortedError extends Error {
   override readonly name = 'AbortedError'
-  constructor(cause: unknown) {
+  /** What to do if it happens again and again, as the end of a sentence. */
+  readonly remedy: string | undefined
+  constructor(cause: unknown, remedy?: string) {
     super('aborted by the database, nothing was committed', { cause })
+    this.remedy = remedy
   }
 }
 
 /** Thrown by a store: the connection broke during COMMIT; it may have landed or not. */
 export class CommitUnknownError extends Error {
   override readonly name = 'CommitUnknownError'
-  constructor(cause: unknown) {
+  /** As of {@link AbortedError}, where it turns out not to have landed. */
+  readonly remedy: string | undefined
+  constructor(cause: unknown, remedy?: string) {
     super('the connection broke during COMMIT', { cause })
+    this.remedy = remedy
   }
 }

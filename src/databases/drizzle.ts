@@ -4,15 +4,16 @@
  * @module
  */
 import type { Store } from '../core/store.ts'
-import { callbackTransaction } from '../sql/callback-transaction.ts'
+import { type CallbackTransaction, callbackTransaction } from '../sql/callback-transaction.ts'
 import type { Database, Rows, Statement } from '../sql/database.ts'
 import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres, sqlite } from '../sql/dialects.ts'
-import { ASKED, kindOf, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
+import { ASKED, kindOf, listenBelow, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
 import type { DrizzleConfig, DrizzleLevel, DrizzleQueries } from '../sql/drizzle-queries.ts'
 import { lend } from '../sql/lent-client.ts'
 import { drizzleRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { syncSqlite, type SyncSqliteLike } from '../sql/sync-sqlite.ts'
 
@@ -31,15 +32,17 @@ export type DrizzleTxOf<Db extends DrizzleLike> = Db extends { run(query: never)
 const DIALECTS = { PgDatabase: postgres, MySqlDatabase: mysql, BetterSQLite3Database: sqlite }
 
 /**
- * Keeps records in the database of Drizzle.
+ * Keeps records in the database of Drizzle. A pool of node-postgres without a listener for its errors gets one, and so
+ * does each of its clients: without it, a session that the server ends takes the process with it.
  *
  * @throws {@link ConfigError} a kind of database that has no dialect or no transactions, or an unusable table name
  */
 export function drizzleStore<Db extends DrizzleLike>(
   db: Db,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<DrizzleTxOf<Db>, DrizzleLevel> {
   const dialect = dialectOf('drizzleStore', kindOf(db), DIALECTS)
+  if (dialect === postgres) listenBelow(db)
   const database = dialect === sqlite ? ofSqlite(db) : databaseOf(db as unknown as Drizzle, dialect)
   return sqlStore(database as never, dialect, options, () => drizzleRoots(db))
 }
@@ -51,12 +54,13 @@ function databaseOf(db: Drizzle, dialect: Dialect): Database<DrizzleQueries, Dri
   const within = async (on: DrizzleQueries, statement: Statement): Promise<Rows> =>
     rowsOf(await on.execute(wrapped(statement, dialect)))
   return {
+    limiting: dialect === postgres ? LIMITED : undefined,
     query: (statement) => within(db, statement),
     within,
     transaction: ({ isolation: isolationLevel = 'read committed' }, work) => {
       const open = (run: Work) => db.transaction(run, { isolationLevel })
-      const lent = <R>(tx: DrizzleQueries, to: (tx: DrizzleQueries) => Promise<R>) =>
-        lend(tx, to, ASKED)
+      const lent: CallbackTransaction<DrizzleQueries>['lend'] = (tx, to, isGone) =>
+        lend(tx, to, ASKED, isGone)
       return callbackTransaction({ dialect, within, open, lend: lent }, work)
     },
   }

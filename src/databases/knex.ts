@@ -12,7 +12,8 @@ import { questionMarks } from '../sql/placeholders.ts'
 import type { PostgresIsolation } from '../sql/postgres.ts'
 import { knexRoots } from '../sql/root-handles.ts'
 import { inSnakeCase } from '../sql/rows.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 
 /** What Pawl calls on a `Knex` and on its transactions. */
@@ -39,7 +40,7 @@ const DIALECTS = { postgresql: postgres, cockroachdb: postgres, mysql, sqlite3: 
  */
 export function knexStore<Tx extends KnexQueries>(
   knex: KnexLike<Tx>,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<Tx, PostgresIsolation> {
   const dialect = dialectOf('knexStore', knex.client.dialect, DIALECTS)
   return sqlStore(databaseOf(knex, dialect), dialect, options, () => knexRoots(knex))
@@ -56,6 +57,7 @@ function databaseOf<Tx extends KnexQueries>(
   }
   return {
     beginsDeferred: isSqlite,
+    limiting: dialect === postgres ? LIMITED : undefined,
     query: (statement) => send(knex, statement),
     within: send,
     transaction: ({ isolation }, work) => {

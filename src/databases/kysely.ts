@@ -11,7 +11,7 @@ import { ASKED, type KyselyQueries, sendingOf } from '../sql/kysely-queries.ts'
 import { lend } from '../sql/lent-client.ts'
 import type { PostgresIsolation } from '../sql/postgres.ts'
 import { kyselyRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { dialectOf } from '../sql/supported.ts'
 
 interface KyselyBuilder<Tx> {
@@ -28,13 +28,15 @@ export interface KyselyLike<Tx> extends KyselyQueries {
 type Ability = 'supportsReturning' | 'supportsTransactionalDdl'
 
 /**
- * Keeps records in the database of a `Kysely`, in its own `Transaction`.
+ * Keeps records in the database of a `Kysely`, in its own `Transaction`. On PostgreSQL listen to the errors of the
+ * pool's clients, which Kysely does not: `pool.on('connect', (client) => client.on('error', log))`. Since the end of a
+ * session may else end the process, `stageTimeouts.idle` has no default here.
  *
  * @throws {@link ConfigError} a kind of database that has no dialect, or an unusable name of the table
  */
 export function kyselyStore<Tx extends KyselyQueries>(
   db: KyselyLike<Tx>,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<Tx, PostgresIsolation> {
   const dialect = dialectOf('kyselyStore', kindOf(db), { postgres, mysql, sqlite })
   return sqlStore(databaseOf(db, dialect), dialect, options, () => kyselyRoots(db))
@@ -55,6 +57,7 @@ function databaseOf<Tx extends KyselyQueries>(
   const isSqlite = dialect.name === 'sqlite'
   return {
     beginsDeferred: isSqlite,
+    limiting: dialect === postgres ? { withBegin: false, endsIdle: false } : undefined,
     query: (statement) => send(db, statement),
     within: send,
     transaction: ({ isolation = 'read committed' }, work) => {

@@ -9,10 +9,10 @@ import type { Database } from '../sql/database.ts'
 import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres, sqlite } from '../sql/dialects.ts'
 import { lend } from '../sql/lent-client.ts'
-import { ASKED, kindOf, type MikroOrmQueries, sendingOf } from '../sql/mikro-orm-queries.ts'
+import { ASKED, kindOf, type MikroOrmQueries, onKnex, sendingOf } from '../sql/mikro-orm-queries.ts'
 import type { PostgresIsolation } from '../sql/postgres.ts'
 import { mikroOrmRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { fromWork } from '../sql/translate.ts'
 
@@ -29,13 +29,14 @@ export interface MikroOrmLike<Manager> {
 }
 
 /**
- * Keeps records in the database of a `MikroORM`, in the transaction of an `EntityManager`.
+ * Keeps records in the database of a `MikroORM`, in the transaction of an `EntityManager`. On MikroORM 7, which is
+ * built on Kysely, `stageTimeouts.idle` has no default: what is said of `kyselyStore` holds there.
  *
  * @throws {@link ConfigError} a kind of database that has no dialect, or an unusable name of the table
  */
 export function mikroOrmStore<Manager extends MikroOrmManagerLike>(
   orm: MikroOrmLike<Manager>,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<Manager, PostgresIsolation> {
   const dialect = dialectOf('mikroOrmStore', kindOf(orm.em), { postgres, mysql, sqlite })
   return sqlStore(databaseOf(orm.em, dialect), dialect, options, () => mikroOrmRoots(orm.em))
@@ -49,6 +50,7 @@ function databaseOf<Manager extends MikroOrmManagerLike>(
   const within = sendingOf(dialect)
   return {
     beginsDeferred: isSqlite,
+    limiting: dialect === postgres ? { withBegin: false, endsIdle: onKnex(em) } : undefined,
     query: (statement) => within(em.fork(), statement),
     within,
     transaction: ({ isolation = 'read committed' }, work) => {

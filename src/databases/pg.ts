@@ -9,7 +9,7 @@ import { type ErringPool, listenToErrors } from '../sql/pool-errors.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { pgRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { connected, wireTransaction } from '../sql/wire-transaction.ts'
 
 /** What Pawl calls on a client. */
@@ -32,7 +32,7 @@ export type PgClientOf<Pool extends PgPoolLike> = Pool extends {
   : PgClientLike
 
 /** How Pawl uses a pool. */
-export interface PgStoreOptions extends SqlStoreOptions {
+export interface PgStoreOptions extends PostgresStoreOptions {
   /** Named prepared statements. True by default; turns itself off behind a pooler that cannot keep them. */
   readonly prepare?: boolean
 }
@@ -60,13 +60,14 @@ function databaseOf(
 ): Database<PgClientLike, PostgresIsolation> {
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
   return {
+    limiting: { withBegin: true, endsIdle: true },
     query: (statement) => prepared.alone(pool, statement),
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
-    transaction: async ({ isolation }, work) => {
+    transaction: async (opening, work) => {
       const client = await connected(pool.connect())
       const done = (broken: boolean): void => client.release(broken)
       const connection = { ...prepared.verbsOf(client, pipelined), done }
-      return await wireTransaction(connection, { isolation, pipelined }, () => lend(client, work))
+      return await wireTransaction(connection, { ...opening, pipelined }, () => lend(client, work))
     },
   }
 }

@@ -9,7 +9,7 @@ import { type Entrances, lend, refuse } from '../sql/lent-client.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { postgresJsRoots } from '../sql/root-handles.ts'
 import { inSnakeCase } from '../sql/rows.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
 
 /** What Pawl calls on a transaction. */
 export interface PostgresJsQueries {
@@ -23,7 +23,7 @@ export interface PostgresJsLike<Tx> extends PostgresJsQueries {
 }
 
 /** How Pawl uses it. */
-export interface PostgresJsStoreOptions extends SqlStoreOptions {
+export interface PostgresJsStoreOptions extends PostgresStoreOptions {
   /** Named prepared statements. As `postgres()` was told by default; false behind a pooler that cannot keep them. */
   readonly prepare?: boolean
 }
@@ -51,16 +51,19 @@ function databaseOf<Tx extends PostgresJsQueries & object>(
   const send = async (on: PostgresJsQueries, { text, values }: Statement): Promise<Rows> =>
     inSnakeCase([...((await on.unsafe(text, [...values] as never[], { prepare })) as Rows)])
   return {
+    limiting: { withBegin: true, endsIdle: true },
     query: (statement) => send(sql, statement),
     within: send,
-    transaction: ({ isolation }, work) =>
+    transaction: ({ isolation, limits }, work) =>
       callbackTransaction(
         {
           dialect: postgres,
           within: send,
           open: async (run) =>
             await sql.begin(`isolation level ${isolation ?? 'read committed'}`, run),
-          lend: (tx, lentTo) => lend(tx, lentTo, ENTRANCES),
+          // Without values it is a simple query, of as many statements as there are.
+          first: limits && (async (tx) => await tx.unsafe(limits.each.join('; '), [], { prepare })),
+          lend: (tx, to, isGone) => lend(tx, to, ENTRANCES, isGone),
         },
         work,
       ),

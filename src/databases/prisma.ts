@@ -11,7 +11,8 @@ import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres, sqlite } from '../sql/dialects.ts'
 import { inSavepoint, type PrismaQueries, sendingOf } from '../sql/prisma-queries.ts'
 import { prismaRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { takingTurns } from '../sql/taking-turns.ts'
 
@@ -27,7 +28,7 @@ export interface PrismaLike<Tx, Level> extends PrismaQueries {
 }
 
 /** How Pawl uses a client. */
-export interface PrismaStoreOptions extends SqlStoreOptions {
+export interface PrismaStoreOptions extends PostgresStoreOptions {
   /** Milliseconds after which Prisma rolls a stage back. 60,000 by default; Prisma's own 5,000 ends a slow stage. */
   readonly timeout?: number
   /** Milliseconds in which a connection must be had. 5,000 by default. */
@@ -64,6 +65,7 @@ function databaseOf<Tx extends PrismaQueries, Level extends string>(
     ...(guard && { lend: inSavepoint }),
   }
   const database: Database<Tx, Level & PrismaIsolation> = {
+    limiting: dialect === postgres ? LIMITED : undefined,
     query: (statement) => within(prisma, statement),
     within,
     transaction: ({ isolation = 'ReadCommitted' }, work) => {

@@ -9,7 +9,8 @@ import type { Database, Rows, Statement } from '../sql/database.ts'
 import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres } from '../sql/dialects.ts'
 import { sequelizeRoots } from '../sql/root-handles.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 
 /** Sequelize's names for the levels that keep a promise. */
@@ -40,7 +41,7 @@ const DIALECTS = { postgres, mysql, mariadb: mysql }
  */
 export function sequelizeStore<Tx extends object>(
   sequelize: SequelizeLike<Tx>,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
 ): Store<Tx, SequelizeIsolation> {
   const dialect = dialectOf('sequelizeStore', sequelize.getDialect(), DIALECTS)
   return sqlStore(databaseOf(sequelize, dialect), dialect, options, () => sequelizeRoots(sequelize))
@@ -57,6 +58,7 @@ function databaseOf<Tx extends object>(
     return rowsOf(await sequelize.query(text, options as never))
   }
   return {
+    limiting: dialect === postgres ? LIMITED : undefined,
     query: (statement) => send(null, statement),
     within: send,
     transaction: ({ isolation = 'READ COMMITTED' }, work) => {

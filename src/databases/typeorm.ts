@@ -9,7 +9,7 @@ import { mysql, postgres, sqlite } from '../sql/dialects.ts'
 import { type QueryRunnerLike, runnerTransaction } from '../sql/query-runner.ts'
 import { typeormRoots } from '../sql/root-handles.ts'
 import { type ManagerLike, type QueriesDataSource, RunnerQueries } from '../sql/runner-queries.ts'
-import { type SqlStoreOptions, sqlStore } from '../sql/sql-store.ts'
+import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { type CallbackDataSource, typeormCallbacks } from '../sql/typeorm-callbacks.ts'
 
@@ -23,7 +23,7 @@ export interface TypeormDataSourceLike<Manager> extends QueriesDataSource, Callb
 }
 
 /** How Pawl uses a data source. */
-export interface TypeormStoreOptions extends SqlStoreOptions {
+export interface TypeormStoreOptions extends PostgresStoreOptions {
   /** Named prepared statements. True by default; turns itself off behind a pooler that cannot keep them. */
   readonly prepare?: boolean
 }
@@ -59,11 +59,12 @@ function databaseOf<Manager extends ManagerLike>(
   queries: RunnerQueries,
 ): Database<Manager, TypeormIsolation> {
   return {
+    limiting: { withBegin: true, endsIdle: true },
     query: (statement) => queries.query(statement),
     within: (manager, statement) => queries.within(manager, statement),
-    transaction: async ({ isolation }, work) => {
+    transaction: async ({ isolation, limits }, work) => {
       const runner = dataSource.createQueryRunner()
-      const options = { isolation: isolation ?? 'READ COMMITTED', queries }
+      const options = { isolation: isolation ?? 'READ COMMITTED', limits, queries }
       return await runnerTransaction(runner, options, () => work(runner.manager))
     },
   }

@@ -22,7 +22,7 @@ import type { Route } from './options.ts'
 import { problemOf, problemOfError, type ProblemFacts } from './problem.ts'
 import { replayOf } from './replay.ts'
 import type { HttpRequest } from './request.ts'
-import { requestParts, splitTarget } from './request-fingerprint.ts'
+import { bodyTooLong, requestParts, splitTarget } from './request-fingerprint.ts'
 
 /** What Pawl is, to a framework's file. */
 export interface Pawl<Tx, Isolation extends string> {
@@ -85,6 +85,9 @@ export async function handle<Req, Tx, Isolation extends string>(
   const key = reading.kind === 'key' ? reading.key : randomUUID()
   const scope = await scopeOf(route, native)
   const id = idOf({ scope, operation: route.operation, key })
+  const isMeasured = route.registered !== undefined && route.fingerprint === undefined
+  const tooLong = isMeasured ? await bodyTooLong(request, route.requestMax) : undefined
+  if (tooLong !== undefined) return refuse(route, { code: 'body_too_large', id, detail: tooLong })
   const work = await workOf(route, native)
   const fingerprint = await fingerprintFor(pawl, route, exchange, work)
   if (typeof fingerprint === 'string')

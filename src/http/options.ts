@@ -65,7 +65,10 @@ export interface RouteOptions<Req> extends OperationOptions {
    * `idempotency.run({ fingerprint })` with the same JSON names the same work.
    */
   readonly fingerprint?: OfRequest<Req, Json>
-  /** Bytes of a request body that are read for the fingerprint; a longer one is answered 413. 1,048,576 by default. */
+  /**
+   * Bytes of a request body that are read for the fingerprint, and before the `input` of a registered operation; a
+   * longer one is answered 413. 1,048,576 by default.
+   */
   readonly requestMax?: number
   /** Makes the response of a replay from what is true now. By default the stored response is sent again as it was. */
   readonly rebuild?: OfRequest<Replay<Req>, Draft>

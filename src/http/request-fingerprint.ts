@@ -22,8 +22,7 @@ export type RequestParts =
  */
 export async function requestParts(request: HttpRequest, max: number): Promise<RequestParts> {
   const body = await request.body(max)
-  if (body.kind === 'too_large')
-    return { kind: 'too_large', why: `The request body may have ${max} bytes at most.` }
+  if (body.kind === 'too_large') return { kind: 'too_large', why: tooLong(max) }
   const bodyParts = await partsOf(body, typeOf(request))
   if (bodyParts === undefined)
     return { kind: 'too_large', why: 'The request body is nested too deeply.' }
@@ -33,6 +32,23 @@ export async function requestParts(request: HttpRequest, max: number): Promise<R
     kind: 'parts',
     parts: ['http', request.method.toUpperCase(), pathname, queryText, ...bodyParts],
   }
+}
+
+/**
+ * Why a body is too long, where it is not read for a fingerprint. Undefined: it is not, or what has consumed it has
+ * left nothing to measure.
+ */
+export async function bodyTooLong(request: HttpRequest, max: number): Promise<string | undefined> {
+  try {
+    return (await request.body(max)).kind === 'too_large' ? tooLong(max) : undefined
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined
+    throw error
+  }
+}
+
+function tooLong(max: number): string {
+  return `The request body may have ${max} bytes at most.`
 }
 
 /** Path and query of a request target; of an absolute one too (a proxy's). */

@@ -21,8 +21,13 @@ export interface CallbackTransaction<Tx> {
   /** Opens a transaction at READ COMMITTED or the level that was asked for, runs `work`, commits. */
   readonly open: (work: (tx: Tx) => Promise<void>) => Promise<unknown>
   readonly within: (tx: Tx, statement: Statement) => Promise<Rows>
-  /** What the work gets: it refuses statements after the work has settled. Absent: the library's own does. */
-  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>) => Promise<R>
+  /** Sent first, and not waited for: the work's first statement travels right behind it. */
+  readonly first?: ((tx: Tx) => Promise<unknown>) | undefined
+  /**
+   * What the work gets: it refuses statements after the work has settled, and once the session is gone. Absent: the
+   * library's own does.
+   */
+  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>, isGone: () => boolean) => Promise<R>
 }
 
 const PROBE: Statement = { text: 'select 1 as alive', values: [] }
@@ -33,50 +38,82 @@ const PROBE: Statement = { text: 'select 1 as alive', values: [] }
  * @throws as {@link Database.transaction} says
  */
 export async function callbackTransaction<Tx, R>(
-  { dialect, open, within, lend }: CallbackTransaction<Tx>,
+  library: CallbackTransaction<Tx>,
   work: (tx: Tx) => Promise<Closing<R>>,
 ): Promise<R> {
-  let step: 'opening' | 'working' | 'committing' = 'opening'
+  const { dialect, open, within, first, lend } = library
+  let step = 'opening' as Rejection['step']
   let done: Closing<R> | undefined
   let failure: unknown
-  const { guard } = dialect
-  const guarded = async (tx: Tx): Promise<void> => {
-    if (guard !== undefined) await within(tx, { text: guard.begin, values: [] })
-  }
-  const mustBeWhole = async (tx: Tx): Promise<void> => {
-    // A transaction in which a statement has failed refuses the next one, whoever swallowed the error.
-    if (guard === undefined) return void (done?.last ?? (await within(tx, PROBE)))
-    try {
-      await within(tx, { text: guard.end, values: [] })
-    } catch (error) {
-      throw guard.isGone(error) ? new RolledBackError() : error
-    }
-  }
-  const isAlive = (tx: Tx): Promise<boolean> =>
-    within(tx, PROBE).then(
-      () => true,
-      (error: unknown) => dialect.hasAnswered(error),
+  let isGone = false
+  let settled: Promise<unknown> | undefined
+  const worked = async (tx: Tx): Promise<void> => {
+    const begun = first?.(tx).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
     )
+    try {
+      if (dialect.guard !== undefined) await within(tx, { text: dialect.guard.begin, values: [] })
+      const running = lend === undefined ? work(tx) : lend(tx, work, () => isGone)
+      settled = running.catch(() => undefined)
+      done = await running
+      if (isGone) return
+      const refused = await begun
+      if (refused !== undefined) throw refused.error
+      await mustBeWhole(library, tx, done.last)
+      if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
+    } catch (thrown) {
+      if (isGone) return
+      // What was sent behind a refused one was refused for its sake.
+      const refused = await begun
+      const error = refused === undefined ? thrown : refused.error
+      const isKnown = error instanceof RolledBackError || (await isAlive(library, tx))
+      failure = isKnown ? error : new ConnectionLostError(error)
+      throw failure
+    }
+    step = 'committing'
+  }
   try {
     await open(async (tx) => {
       step = 'working'
-      try {
-        await guarded(tx)
-        done = await (lend === undefined ? work(tx) : lend(tx, work))
-        await mustBeWhole(tx)
-        if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
-      } catch (error) {
-        const isKnown = error instanceof RolledBackError || (await isAlive(tx))
-        failure = isKnown ? error : new ConnectionLostError(error)
-        throw failure
-      }
-      step = 'committing'
+      await worked(tx)
+      // Told that it is over, the library would send COMMIT, on what is another's connection by now.
+      if (isGone) await NEVER
     })
   } catch (error) {
+    if (step === 'working' && failure === undefined) {
+      // The library gives up as soon as its session has ended, while the work goes on. No second try beside the first.
+      isGone = true
+      await settled
+      throw new ConnectionLostError(error)
+    }
     throw reasonOf(error, { step, failure, dialect })
   }
   return (done as Closing<R>).value
 }
+
+/** A transaction in which a statement has failed refuses the next one, whoever swallowed the error. */
+async function mustBeWhole<Tx>(
+  { dialect: { guard }, within }: CallbackTransaction<Tx>,
+  tx: Tx,
+  next: Statement | undefined,
+): Promise<void> {
+  if (guard === undefined) return void (next ?? (await within(tx, PROBE)))
+  try {
+    await within(tx, { text: guard.end, values: [] })
+  } catch (error) {
+    throw guard.isGone(error) ? new RolledBackError() : error
+  }
+}
+
+function isAlive<Tx>({ dialect, within }: CallbackTransaction<Tx>, tx: Tx): Promise<boolean> {
+  return within(tx, PROBE).then(
+    () => true,
+    (error: unknown) => dialect.hasAnswered(error),
+  )
+}
+
+const NEVER = new Promise<never>(() => undefined)
 
 interface Rejection {
   readonly step: 'opening' | 'working' | 'committing'

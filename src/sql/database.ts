@@ -26,6 +26,29 @@ export interface Closing<R> {
   readonly last?: Statement
 }
 
+/** How a library takes the limits of a transaction. */
+export interface Limiting {
+  /** True: it sends them with BEGIN. False: the store sends a statement, the first of the transaction. */
+  readonly withBegin: boolean
+  /** False: an ended session may end the process, so a stage may be silent for any time unless the application says. */
+  readonly endsIdle: boolean
+}
+
+/** The limits of one transaction. */
+export interface Limits {
+  /** A statement each, which takes no snapshot: `set transaction` may follow. */
+  readonly each: readonly string[]
+  /** All in one, through any protocol. */
+  readonly together: Statement
+}
+
+/** How a transaction is opened. */
+export interface Opening<Isolation extends string> {
+  readonly isolation: Isolation | undefined
+  /** To be set before the work. Only where `limiting` says so. */
+  readonly limits?: Limits | undefined
+}
+
 /** How one library meets Pawl. */
 export interface Database<Tx, Isolation extends string> {
   /** Runs a statement on its own, on any connection. */
@@ -39,14 +62,13 @@ export interface Database<Tx, Isolation extends string> {
    * @throws {@link FencedError} the last statement said so; or the error that it raised
    * @throws {@link RolledBackError} COMMIT was answered with ROLLBACK: a failed statement had been swallowed
    */
-  transaction<R>(
-    options: { readonly isolation: Isolation | undefined },
-    work: (tx: Tx) => Promise<Closing<R>>,
-  ): Promise<R>
+  transaction<R>(options: Opening<Isolation>, work: (tx: Tx) => Promise<Closing<R>>): Promise<R>
   /** Runs a statement inside an open transaction. */
   within(tx: Tx, statement: Statement): Promise<Rows>
   /** SQLite: true where the library begins DEFERRED. The record is then locked first, and with it the file. */
   readonly beginsDeferred?: boolean
+  /** How a transaction's limits of time are set. Absent: it can have none. */
+  readonly limiting?: Limiting | undefined
 }
 
 /** No connection could be had. */

@@ -3,6 +3,7 @@ import type { Rows, Statement } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { type Entrances, refuseAtOnce } from './lent-client.ts'
 import { questionMarks } from './placeholders.ts'
+import { type ErringPool, listenToErrors } from './pool-errors.ts'
 
 /** Drizzle's names for the levels that keep a promise. */
 export type DrizzleLevel = 'read committed' | 'repeatable read' | 'serializable'
@@ -49,6 +50,12 @@ export function kindOf(db: object): string {
   const [own = 'not a database of Drizzle'] = kinds
   if (WITHOUT_TRANSACTIONS.has(own)) return own
   return kinds.find((kind) => kind === 'PgDatabase' || kind === 'MySqlDatabase') ?? own
+}
+
+/** Drizzle listens to no errors of a pool of node-postgres, nor of its clients. */
+export function listenBelow(db: object): void {
+  const { $client: pool } = db as { readonly $client?: object }
+  if (pool !== undefined && 'totalCount' in pool) listenToErrors(pool as unknown as ErringPool)
 }
 
 /** A statement as Drizzle's `SQLWrapper`. */

@@ -87,8 +87,9 @@ export class JoinedTransaction {
     return answer
   }
 
-  /** Begins now, for work that does not pass through Pawl. */
-  async begin(): Promise<void> {
+  /** Begins now, for work that does not pass through Pawl; with statements that travel along. */
+  async begin(along: readonly string[] = []): Promise<void> {
+    for (const text of along) this.#begins.push({ text, values: [] })
     await this.#settled()
   }
 

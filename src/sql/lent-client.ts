@@ -14,17 +14,23 @@ export interface Entrances {
 /** Most answer with promises. */
 const QUERIES: Entrances = { methods: ['query'], refuse }
 
-/** Lends a client to `work`; what is sent through it later is refused. */
+/**
+ * Lends a client to `work`; what is sent through it later is refused.
+ *
+ * @param isGone - true once its session has ended; what is sent then is refused as well
+ */
 export function lend<Client extends object, R>(
   client: Client,
   work: (client: Client) => Promise<R>,
   entrances: Entrances = QUERIES,
+  isGone = (): boolean => false,
 ): Promise<R> {
-  let isOver = false
+  let isSettled = false
+  const isOver = (): boolean => isSettled || isGone()
   const bound = new Map<unknown, unknown>()
   const lent = new Proxy(client, {
     get: (target, name) => {
-      if (isOver && entrances.methods.includes(String(name))) return entrances.refuse
+      if (isOver() && entrances.methods.includes(String(name))) return entrances.refuse
       const member: unknown = Reflect.get(target, name, target)
       if (typeof member !== 'function') return member
       // To the client, not to this stand-in: it keeps its state on `this`.
@@ -33,18 +39,18 @@ export function lend<Client extends object, R>(
     },
     // A client that is itself a function: sql`…`.
     apply: (target, self, values: unknown[]): unknown =>
-      isOver
+      isOver()
         ? entrances.refuse()
         : Reflect.apply(target as (...values: unknown[]) => unknown, self, values),
     set: (target, name, value) => Reflect.set(target, name, value, target),
   })
   return work(lent).then(
     (value) => {
-      isOver = true
+      isSettled = true
       return value
     },
     (error: unknown) => {
-      isOver = true
+      isSettled = true
       throw error
     },
   )

@@ -42,6 +42,12 @@ export function kindOf(em: MikroOrmQueries): string {
   }
 }
 
+/** Version 6 is built on Knex, which listens to the errors of its clients. */
+export function onKnex(em: object): boolean {
+  const { getConnection } = em as { getConnection(): object }
+  return 'getKnex' in getConnection.call(em)
+}
+
 /** One statement, as `dialect` has it. */
 export function sendingOf({ name }: Pick<Dialect, 'name'>): Send {
   return async (on, statement) => {

@@ -17,7 +17,7 @@ export function failureOf(error: unknown): Failure {
   if (code === '42P01' || code === '42703' || code === '3F000') return 'not_migrated'
   if (ABORTED.has(code)) return 'aborted'
   if (code.startsWith('08') || code.startsWith('57P') || code.startsWith('53')) return 'unavailable'
-  if (code === '40003' || code === '25006') return 'unavailable'
+  if (/^(?:40003|25006|25P0[34])$/.test(code)) return 'unavailable'
   return 'refused'
 }
 
@@ -37,6 +37,24 @@ export function hasAnswered(error: unknown): boolean {
     if (severity === 'ERROR') return true
   }
   return !SESSION_ENDS.test(code)
+}
+
+/**
+ * Which limit of a stage may have been over: a lock that was not had (NOWAIT says the same), a statement that was
+ * cancelled (by whomever), a session that ended. Node-postgres tells an ended session by an error without a code.
+ */
+export function limitOf(error: unknown): 'lock' | 'statement' | 'idle' | undefined {
+  switch (sqlState(error)) {
+    case '55P03':
+      return 'lock'
+    case '57014':
+      return 'statement'
+    case '25P03':
+    case undefined:
+      return 'idle'
+    default:
+      return undefined
+  }
 }
 
 /** Five characters, of the error or of what it wraps. A system error (ECONNRESET) has a code of another form. */

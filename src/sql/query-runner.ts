@@ -3,7 +3,7 @@
  * how COMMIT was answered (TypeORM's query runner).
  */
 import { TransactionEndedError } from '../core/errors.ts'
-import { type Closing, RolledBackError, type Statement } from './database.ts'
+import { type Closing, type Limits, RolledBackError, type Statement } from './database.ts'
 import { JoinedTransaction } from './joined-transaction.ts'
 import { clientOf, type RunnerLike, type RunnerQueries } from './runner-queries.ts'
 import { connected, type WireConnection, wireTransaction } from './wire-transaction.ts'
@@ -17,6 +17,13 @@ export interface QueryRunnerLike<Isolation extends string> extends RunnerLike {
   readonly isTransactionActive: boolean
 }
 
+/** How a transaction is run. */
+interface RunnerOptions<Isolation extends string> {
+  readonly isolation: Isolation
+  readonly limits: Limits | undefined
+  readonly queries: RunnerQueries
+}
+
 /** What the library itself sends behind the work. */
 const ENDS = /^(?:commit|rollback)/i
 
@@ -27,7 +34,7 @@ const ENDS = /^(?:commit|rollback)/i
  */
 export async function runnerTransaction<Isolation extends string, R>(
   runner: QueryRunnerLike<Isolation>,
-  { isolation, queries }: { readonly isolation: Isolation; readonly queries: RunnerQueries },
+  { isolation, limits, queries }: RunnerOptions<Isolation>,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
   const client = await connected(clientOf(runner))
@@ -47,7 +54,7 @@ export async function runnerTransaction<Isolation extends string, R>(
     rollback: () => runner.rollbackTransaction(),
     done: () => void givenBack(runner),
   }
-  return await wireTransaction(connection, { isolation, pipelined: false }, async () => {
+  return await wireTransaction(connection, { isolation, limits, pipelined: false }, async () => {
     try {
       return await work()
     } finally {
@@ -74,9 +81,9 @@ function joinedVerbs<Isolation extends string>(
     }
   }
   return {
-    begin: async () => {
+    begin: async (_, limits) => {
       await runner.startTransaction(isolation)
-      await joined.begin()
+      await joined.begin(limits?.each)
     },
     send: (statement) => joined.send(statement),
     commit,
@@ -95,7 +102,10 @@ function verbsOf<Isolation extends string>(
   const query = runner.query.bind(runner)
   let isKnownWhole = false
   return {
-    begin: () => runner.startTransaction(isolation),
+    begin: async (_, limits) => {
+      await runner.startTransaction(isolation)
+      if (limits !== undefined) await query(limits.together.text)
+    },
     send: async ({ text, values }: Statement) => {
       await query(text, [...values])
       isKnownWhole = true

@@ -24,7 +24,7 @@ import {
 import type { FoundRecord, StoppedState, WholeRecord } from '../core/record.ts'
 import { sqlBacklog } from './backlog.ts'
 import { Batch } from './batch.ts'
-import type { Database, Rows, Statement } from './database.ts'
+import type { Database, Limits, Rows, Statement } from './database.ts'
 import type { Dialect, StageTexts } from './dialect.ts'
 import { eraseNext } from './erase.ts'
 import { fenceOf, lockFirstOf, mustHold } from './fence.ts'
@@ -38,6 +38,7 @@ import {
 } from './outside.ts'
 import { throughPooler } from './prepared.ts'
 import { number, recordOf, text, wholeRecordOf } from './rows.ts'
+import { type StageLimits, stageLimits, type StageTimeoutsOptions } from './stage-timeouts.ts'
 import type { Changes, Steps } from './steps.ts'
 import { fromWork, Translation } from './translate.ts'
 
@@ -54,6 +55,9 @@ export interface SqlStoreOptions extends OutsideOptions {
   readonly now?: () => number
 }
 
+/** What a store may be told that may be on PostgreSQL. */
+export interface PostgresStoreOptions extends SqlStoreOptions, StageTimeoutsOptions {}
+
 /**
  * A {@link Store} of a database and a dialect.
  *
@@ -62,7 +66,7 @@ export interface SqlStoreOptions extends OutsideOptions {
 export function sqlStore<Tx, Isolation extends string>(
   database: Database<Tx, Isolation>,
   dialect: Dialect,
-  options: SqlStoreOptions = {},
+  options: PostgresStoreOptions = {},
   roots: RootHandles = () => [],
 ): Store<Tx, Isolation> {
   if (!refusesOutside(options)) return new SqlStore(database, dialect, options)
@@ -74,6 +78,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   readonly #database: Database<Tx, Isolation>
   readonly #dialect: Dialect
   readonly #watch: OutsideWatch<Tx> | undefined
+  readonly #limits: StageLimits | undefined
   readonly #errors: Translation
   readonly #table: string
   readonly #texts: StageTexts
@@ -86,12 +91,13 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   constructor(
     database: Database<Tx, Isolation>,
     dialect: Dialect,
-    options: SqlStoreOptions,
+    options: PostgresStoreOptions,
     watch?: OutsideWatch<Tx>,
   ) {
     this.#database = database
     this.#dialect = dialect
     this.#watch = watch
+    this.#limits = stageLimits(database.limiting, options)
     this.#table = dialect.quote(options.table ?? 'idempotency_key')
     this.#texts = dialect.stage(this.#table)
     this.#steps = dialect.steps(this.#table, {
@@ -176,11 +182,16 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
     work: (tx: Tx) => Promise<{ readonly value: R; readonly write: Write }>,
   ): Promise<R> {
     const database = this.#database
+    const { isolation, leaseMs } = options
+    const own = leaseMs === undefined ? undefined : this.#limits?.of(leaseMs)
+    const limits = own === 'unread' ? await this.#readLimits(leaseMs) : own
     let step = 'a stage'
     try {
-      return await database.transaction({ isolation: options.isolation }, async (tx) => {
-        if (this.#locksFirst(options.isolation)) {
-          await this.#held(tx, lockFirstOf(this.#texts, hold))
+      return await database.transaction({ isolation, limits }, async (tx) => {
+        if (this.#locksFirst(isolation)) await this.#held(tx, lockFirstOf(this.#texts, hold))
+        // Behind the lock: it takes a snapshot, which a heartbeat could make too old for the lock.
+        if (limits !== undefined && database.limiting?.withBegin === false) {
+          await database.within(tx, limits.together)
         }
         const { value, write } = await fromWork(this.#worked(tx, work, hold.id))
         step = write.kind === 'advance' ? write.to : write.kind
@@ -191,7 +202,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         return { value }
       })
     } catch (error) {
-      throw this.#errors.ofCommit(error, { ...hold, step })
+      throw this.#errors.ofCommit(error, { ...hold, step }, limits !== undefined)
     }
   }
 
@@ -261,6 +272,13 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
       const other = found.get(id)
       return other === undefined ? { kind: 'nothing' } : { kind: 'found', record: readOnce(other) }
     })
+  }
+
+  async #readLimits(leaseMs = 0): Promise<Limits | undefined> {
+    const reading = this.#limits?.read((statement) => this.#database.query(statement))
+    if (reading !== undefined) await this.#asked('reading the time limits of its sessions', reading)
+    const limits = this.#limits?.of(leaseMs)
+    return limits === 'unread' ? undefined : limits
   }
 
   /** The application's part. */

@@ -20,6 +20,8 @@ import {
   RolledBackError,
 } from './database.ts'
 import type { Dialect } from './dialect.ts'
+import { limitOf } from './postgres-errors.ts'
+import { REMEDIES } from './stage-timeouts.ts'
 
 /** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
 class FromWork extends Error {
@@ -75,8 +77,19 @@ export class Translation {
     return known instanceof AbortedError ? new StoreUnavailableError(doing, known.cause) : known
   }
 
-  /** Of a transaction that carries a record's change. */
-  ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
+  /** Of a transaction that carries a record's change, and may have had limits. */
+  ofCommit(error: unknown, at: Hold & { readonly step: string }, isLimited = false): unknown {
+    const told = this.#ofCommit(error, at)
+    if (!isLimited) return told
+    const limit = limitOf((told as Error).cause)
+    if (limit === undefined) return told
+    if (told instanceof AbortedError) return new AbortedError(told.cause, REMEDIES[limit])
+    if (told instanceof CommitUnknownError)
+      return new CommitUnknownError(told.cause, REMEDIES[limit])
+    return told
+  }
+
+  #ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {
     if (error instanceof CommitLostError) return new CommitUnknownError(error.cause)
     if (error instanceof FencedError) return new LeaseLostError(at)
     // What wraps another error is not the fence's own: an application may divide by zero as well.

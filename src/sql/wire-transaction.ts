@@ -9,6 +9,7 @@ import {
   CommitLostError,
   ConnectError,
   ConnectionLostError,
+  type Limits,
   RolledBackError,
   type Statement,
 } from './database.ts'
@@ -17,8 +18,8 @@ import { hasAnswered as postgresHasAnswered } from './postgres-errors.ts'
 
 /** One connection, out of its pool. */
 export interface WireConnection {
-  /** At READ COMMITTED unless another level is named. */
-  begin(isolation: string | undefined): Promise<unknown>
+  /** At READ COMMITTED unless another level is named; with its limits of time, where there are any. */
+  begin(isolation: string | undefined, limits?: Limits): Promise<unknown>
   send(statement: Statement): Promise<unknown>
   commit(): Promise<{ readonly command: string }>
   rollback(): Promise<unknown>
@@ -34,7 +35,13 @@ export function transactionOver(
 ): Pick<WireConnection, 'begin' | 'send' | 'commit' | 'rollback'> {
   const plain = (text: string) => send({ text, values: [] })
   return {
-    begin: (isolation) => plain(`begin isolation level ${isolation ?? 'read committed'}`),
+    // One text, one round trip. Where a limit is refused, the transaction is open, and failed.
+    begin: (isolation, limits) =>
+      plain(
+        [`begin isolation level ${isolation ?? 'read committed'}`, ...(limits?.each ?? [])].join(
+          '; ',
+        ),
+      ),
     send,
     commit: () => plain('commit'),
     rollback: () => plain('rollback'),
@@ -46,6 +53,7 @@ type Answered = Dialect['hasAnswered']
 /** How a transaction is run. */
 export interface WireOptions {
   readonly isolation: string | undefined
+  readonly limits?: Limits | undefined
   /** Statements sent without awaiting each other share a round trip. */
   readonly pipelined: boolean
   /** What the dialect says of an error. PostgreSQL's by default. */
@@ -66,13 +74,13 @@ export function connected<Connection>(connecting: Promise<Connection>): Promise<
  */
 export async function wireTransaction<R>(
   connection: WireConnection,
-  { isolation, pipelined, hasAnswered = postgresHasAnswered }: WireOptions,
+  { isolation, limits, pipelined, hasAnswered = postgresHasAnswered }: WireOptions,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
   const { sendClosing } = connection
   let broken = false
   try {
-    const begun = connection.begin(isolation)
+    const begun = connection.begin(isolation, limits)
     let closing: Closing<R>
     let last: Statement | undefined
     try {

@@ -119,6 +119,40 @@ describe('47 · a completer', () => {
     expect(bodyOf(await running)).toBe('1')
   })
 
+  test('is no client: what it finds finished, held or unknown is neither a replay nor a refusal', async () => {
+    const { store, process } = world()
+    const { ride, complete, seen } = process({
+      handler: async ({ to }, run) => {
+        await run.call('charge', () => Promise.reject(new Error('timed out')), {
+          repeatable: false,
+          classify: () => 'unknown',
+        })
+        return { body: to }
+      },
+    })
+    await expect(ride.run(ASKED)).rejects.toMatchObject({ code: 'outcome_unknown' })
+    expect(await complete()).toMatchObject({ unknown: 1 })
+    const other = process({ handler: ({ to }) => ({ body: to }) })
+    const request = { ...ASKED, key: 'k2' }
+    const { backlog } = store
+    const due = backlog?.due.bind(backlog)
+    Object.assign(backlog as object, {
+      due: async (...asked: Parameters<NonNullable<typeof due>>) => {
+        const answer = await due?.(...asked)
+        // Seen as abandoned, it is finished by its client before the completer's claim.
+        for (const { record } of answer?.records ?? [])
+          if (record.key === 'k2') await other.ride.run(request)
+        return answer
+      },
+    })
+    await expect(process({ handler: broken }).ride.run(request)).rejects.toThrow('broken')
+    expect(await complete()).toMatchObject({ passed_by: 1 })
+    expect([seen('refused'), seen('replayed')]).toEqual([[], []])
+    await ride.run(ASKED)
+    await ride.run(request)
+    expect([seen('refused'), seen('replayed')]).toMatchObject([[{}], [{}]])
+  })
+
   test('tries again with growing pauses, stops after maxAttempts, and everybody is told the same', async () => {
     const { store, process } = world()
     const { ride, complete, operator, seen } = process({ handler: broken, maxAttempts: 3 })

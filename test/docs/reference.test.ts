@@ -41,6 +41,7 @@ describe('docs/reference/options.md names every option', () => {
     ['src/core/outcome.ts', 'Draft'],
     ['src/http/options.ts', 'RouteOptions'],
     ['src/databases/pg.ts', 'PgStoreOptions'],
+    ['src/sql/stage-timeouts.ts', 'StageTimeoutsOptions'],
   ])('%s %s', (path, name) => {
     const members = membersOf(path, name)
     expect(members.length).toBeGreaterThan(0)

@@ -18,7 +18,8 @@ export function onPostgres(reached: Reached): AppDatabase {
     return Number((await pool.query<{ n: number }>(text, [name])).rows[0]?.n)
   }
   return {
-    store: (table) => pgStore(pool, { table }),
+    // As rides-database.ts says.
+    store: (table) => pgStore(pool, { table, stageTimeouts: { idle: false } }),
     words: POSTGRES,
     effects: undefined,
     query: async (text, values = []) => (await pool.query<Row>(text, [...values])).rows,

@@ -44,7 +44,11 @@ export async function ridesDatabase(options: RidesOptions): Promise<RidesDatabas
         max: POOL,
         ...(pipeline ? { pipeline } : {}),
       })
-      return { store: pgStore(pool) as unknown as Store<unknown>, tx: (tx) => tx as RidesTx }
+      // A stopped process keeps its session here, as where the server has no such limit: what holds must hold without.
+      return {
+        store: pgStore(pool, { stageTimeouts: { idle: false } }) as unknown as Store<unknown>,
+        tx: (tx) => tx as RidesTx,
+      }
     }
     case 'mysql2': {
       const { default: mysql2 } = await import('mysql2/promise')

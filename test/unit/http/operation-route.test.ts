@@ -123,6 +123,31 @@ test('Express gives it the parsed body', async () => {
   expect((await ask()).headers.get('idempotent-replayed')).toBe('true')
 })
 
+test('4 · a body over requestMax is 413, and its input is not read', async () => {
+  const { idempotency, operation, seen } = world()
+  const reads: string[] = []
+  const reading = async (request: Request): Promise<Ride> => {
+    reads.push(await request.clone().text())
+    return (await request.json()) as Ride
+  }
+  const rides = idempotent(idempotency, { operation, scope, input: reading, requestMax: 15 })
+  const long = { to: 'Longyearbyen' }
+  const declared = post(long)
+  declared.headers.set('content-length', String(JSON.stringify(long).length))
+  const streamed = post(long, 'k2')
+  for (const request of [declared, streamed]) {
+    const answer = await rides(request)
+    expect([answer.status, await answer.json()]).toMatchObject([413, { code: 'body_too_large' }])
+  }
+  expect((await rides(post({ to: 'Oslo' }, 'k3'))).status).toBe(201)
+  expect([reads, seen]).toEqual([['{"to":"Oslo"}'], [{ to: 'Oslo' }]])
+  // What was read already cannot be measured, and need not be: the input comes from elsewhere.
+  const used = post(long, 'k4')
+  await used.text()
+  const elsewhere = { operation, scope, input: () => ({ to: 'Bergen' }), requestMax: 15 } as const
+  expect((await idempotent(idempotency, elsewhere)(used)).status).toBe(201)
+})
+
 test('its OpenAPI fragment says the retention of the operation', () => {
   const { operation } = world()
   expect(JSON.stringify(openApiOf({ operation, scope, input }))).toContain('7200')

@@ -115,14 +115,15 @@ describe.each<Way>(['pipelined', 'in one message', 'one after another'])('%s', (
 describe('a BEGIN that is refused', () => {
   const cancelled = verdict('57014')
 
-  test('one after another: the work does not run', async () => {
+  test('one after another: the work does not run, and what was begun before a limit was refused ends', async () => {
     let ran = false
     const work = () => {
       ran = true
       return Promise.resolve()
     }
-    const { outcome } = await run({ begin: cancelled }, 'one after another', work)
+    const { outcome, sent } = await run({ begin: cancelled }, 'one after another', work)
     expect([outcome, ran]).toMatchObject([{ name: 'ConnectError' }, false])
+    expect(sent).toEqual(['begin', 'rollback'])
   })
 
   test.each([
@@ -137,6 +138,7 @@ describe('a BEGIN that is refused', () => {
         message: expect.stringContaining('may have been kept') as string,
       })
       expect(sent).not.toContain('commit')
+      expect(sent.at(-1)).toBe('rollback')
     },
   )
 })
