@@ -18,7 +18,7 @@ const HELP = `npm run bench -- [options]
 
   --only NAMES   of engine, http, response, replay, growth, peers, medusa, adoption and engines, those named,
                  with commas between; all by default
-  --quick        short slices and small tables: a minute or two for each name; wider spread
+  --quick        short slices and small tables: some minutes for each name; wider spread
   --check        exit 1 when a figure is under its floor (below)
   --json FILE    write machine, settings, every sample, and the figures that goals are set for to FILE
   --svg FILE     write a chart of all that was compared with a bare way to FILE

@@ -5,6 +5,7 @@ import { pgStore } from 'pawl/pg'
 import { startPostgres } from '../test/support/postgres.ts'
 import { type Adoption, measureAdoption } from './adoption.ts'
 import { type Growth, measureGrowth } from './growth.ts'
+import { install } from './install.ts'
 import { PEERS } from './peer-list.ts'
 import { type Ground, measurePeers, type Peers } from './peers.ts'
 import { offered, type RedisMode } from './redis-beside.ts'
@@ -225,7 +226,10 @@ async function withGround<R>(
         await prepare(made)
         return made
       }
-      const ground = { pool, poolSize: POOL, redis: redis.url, database, say }
+      const ground = {
+        ...{ pool, poolSize: POOL, redis: redis.url, database, say },
+        install: (folder: string) => install(folder, say),
+      }
       return await work(ground, redis.settings)
     })
   } finally {

@@ -7,7 +7,6 @@ import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
-import { install } from './install.ts'
 import {
   against,
   type Comparison,
@@ -62,6 +61,8 @@ export interface Ground {
   readonly poolSize: number
   readonly redis: () => string
   readonly database: (name: string) => Promise<string>
+  /** What a folder pins: package → version. @throws it cannot be had */
+  readonly install: (folder: string) => Readonly<Record<string, string>>
   readonly say: (line: string) => void
 }
 
@@ -110,7 +111,7 @@ const REPLAY_AT = 32
 /** Installs, opens and tries each; @returns what works, and why the others do not. */
 export async function openPeers(
   peers: readonly Peer[],
-  { pool, poolSize, redis, database, say }: Ground,
+  { pool, poolSize, redis, database, install, say }: Ground,
 ): Promise<{ ready: ReadyPeer[]; missing: MissingPeer[] }> {
   const ready: ReadyPeer[] = []
   const missing: MissingPeer[] = []
@@ -119,7 +120,7 @@ export async function openPeers(
     let count = 0
     try {
       const folder = fileURLToPath(new URL(`peers/${peer.folder}/`, import.meta.url))
-      const versions = install(folder, say)
+      const versions = install(folder)
       say(`Opening ${peer.name} …`)
       opened = await peer.open({
         load: createRequire(`${folder}package.json`),
