@@ -1,5 +1,5 @@
 /**
- * Comparisons as a picture: a bar a ratio, a whisker from the lowest round to the highest, a line at 1. One file of SVG,
+ * Comparisons as a picture: a bar a ratio, a whisker from the lowest round to the highest, a line at 1. One SVG file,
  * legible on light and on dark pages, in a browser's theme as well as where styles are not applied.
  */
 import type { Comparison } from './slices.ts'

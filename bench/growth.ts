@@ -1,4 +1,4 @@
-/** What grows with what: keys in the table, bytes of a response, stages, clients, processes; and what is left on disk. */
+/** What grows with what: keys in the table, bytes of a response, stages, clients, processes; what is left on disk. */
 import type pg from 'pg'
 import { growthOf, type Line, lineThrough, type Point } from './fit.ts'
 import { keysSeries } from './growth-keys.ts'
@@ -25,7 +25,7 @@ export interface Series {
   readonly of: string
   readonly reference: number
   readonly points: readonly SeriesPoint[]
-  /** Of the milliseconds a request (for one client after the other: concurrency ÷ rate) over x, on log-log: 0 is flat. */
+  /** Of the milliseconds that a client waits for a request (clients ÷ rate) over x, on log-log: 0 is flat. */
   readonly growth: Line
   /** The same milliseconds over x, as they are. */
   readonly line: Line

@@ -1,4 +1,4 @@
-/** Packages that only a comparison needs: installed when it runs, into a folder of their own, at the versions pinned. */
+/** Packages that only a comparison needs: installed when it runs, into a folder of their own, at pinned versions. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -35,8 +35,8 @@ the median of the rounds, with their lowest and highest.
   response       requests without rows, 256 at a time: statements shared by all ÷ statements of each
   replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
                  beside them the peer on Redis that replays fastest
-  growth         claims, replays, the reaper's and the completer's looks on tables of 1,000 to 1,000,000 keys; responses of
-                 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes; HOT updates, bytes a row, WAL
+  growth         claims, replays, the reaper's and the completer's looks on tables of 1,000 to 1,000,000 keys;
+                 responses of 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes; HOT updates, bytes a row, WAL
   peers          the same request through each peer, through Pawl and through none, 1 and 32 at a time, and replays of
                  one key; with what each can lose. They are installed into bench/peers, each on its own, about
                  100 MB; one that cannot be installed or started is listed with its error

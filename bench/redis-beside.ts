@@ -2,8 +2,8 @@
 import { runRedis } from './servers.ts'
 
 /**
- * How durable it is. `shipped`: as its makers ship it, without a log of changes, which is fastest. `durable`: each change
- * is on disk before it is answered, as PostgreSQL has it.
+ * How durable it is. `shipped`: as its makers ship it, without a log of changes, which is fastest. `durable`: each
+ * change is on disk before it is answered, as PostgreSQL has it.
  */
 export const REDIS_MODES = ['shipped', 'durable'] as const
 export type RedisMode = (typeof REDIS_MODES)[number]

@@ -17,7 +17,7 @@ export interface Storage {
   readonly updates: number
   readonly hotUpdates: number
   readonly hotRatio: number
-  /** Bytes of the table (with its TOAST) and of its indexes ÷ live rows; the table as it is ÷ as VACUUM FULL leaves it. */
+  /** Bytes of the table (with its TOAST) and of its indexes ÷ live rows; the table ÷ what VACUUM FULL makes of it. */
   readonly tableBytesPerRow: number
   readonly indexBytesPerRow: number
   readonly bloat: number

@@ -56,7 +56,7 @@ export const honoIdempotency: Peer = {
   level: 'middleware: app.fetch, without a network; bare is the same application without it',
   durability:
     'The record is written to Redis behind COMMIT: a crash between leaves the rows, and the key in progress for its ' +
-    'retention; a restart of Redis may lose records, and the request runs again',
+    'retention; a Redis that does not log each change loses records with its process, and the request runs again',
   open: async (bed) => {
     const { idempotency } = bed.load('hono-idempotency') as {
       idempotency: (options: object) => Middleware

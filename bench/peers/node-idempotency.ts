@@ -51,7 +51,7 @@ export const nodeIdempotencyRedis: Peer = {
   level: 'engine: onRequest, handler, onResponse',
   durability:
     'The record is written to Redis behind COMMIT: a crash between leaves the rows, and the key in progress for its ' +
-    'retention; a restart of Redis may lose records, and the request runs again',
+    'retention; a Redis that does not log each change loses records with its process, and the request runs again',
   open: async (bed) => {
     const { RedisStorageAdapter } = bed.load('@node-idempotency/storage-adapter-redis') as {
       RedisStorageAdapter: new (options: { url: string }) => Adapter

@@ -34,8 +34,8 @@ export const powertools: Peer = {
   keepsIn: 'Redis',
   level: 'function: makeIdempotent, without Lambda',
   durability:
-    'The record is written to Redis behind COMMIT: a crash between leaves the rows, and the request runs again behind ' +
-    'its deadline; a restart of Redis may lose records, and the request runs again',
+    'The record is written to Redis behind COMMIT: a crash between leaves the rows, and the request runs again ' +
+    'behind its deadline; a Redis that does not log each change loses records with its process, and the request runs again',
   open: async ({ load, redis, insert }) => {
     const { IdempotencyConfig, makeIdempotent } = load(
       '@aws-lambda-powertools/idempotency',

@@ -1,6 +1,6 @@
 /**
- * Peers that were in no registry when this was written, so that nobody could try how they are called: they are installed
- * all the same, and listed with what npm says, or with this.
+ * Peers that were in no registry when this was written, so that nobody could try how they are called: they are
+ * installed all the same, and listed with what npm says, or with this.
  */
 import type { Peer } from '../peers.ts'
 
@@ -10,7 +10,8 @@ const open: Peer['open'] = () =>
 const IN_REDIS = {
   keepsIn: 'Redis',
   durability:
-    'The record is written to Redis behind COMMIT; a restart of Redis may lose records, and the request runs again',
+    'The record is written to Redis behind COMMIT; a Redis that does not log each change loses records with its ' +
+    'process, and the request runs again',
   open,
 } as const
 
