@@ -36,10 +36,11 @@ the median of the rounds, with their lowest and highest.
   replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
                  beside them the peer on Redis that replays fastest
   growth         claims, replays, the reaper's and the completer's looks on tables of 1,000 to 1,000,000 keys;
-                 responses of 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes; HOT updates, bytes a row, WAL
+                 responses of 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes;
+                 HOT updates, bytes a row, write-ahead log
   peers          the same request through each peer, through Pawl and through none, 1 and 32 at a time, and replays of
                  one key; with what each can lose. They are installed into bench/peers, each on its own, about
-                 100 MB; one that cannot be installed or started is listed with its error
+                 50 MB; one that cannot be installed or started is listed with its error
   medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
   adoption       a table of a million keys is adopted while the published service works on it
                  Both install the published service into bench/original, about 200 MB
