@@ -140,7 +140,7 @@ export const ENGINES: readonly Engine[] = [
   },
   {
     name: 'Redis 7',
-    start: runRedis,
+    start: () => runRedis(),
     libraries: [
       library('pawl/redis, node-redis', 'redis', openNodeRedis),
       library('pawl/redis, ioredis', 'ioredis', openIoredis),

@@ -1,46 +1,55 @@
 /**
  * `npm run bench`: what protection costs, and what others charge for it, in one run. Starts its own servers.
  */
-import { execFileSync, fork } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import pg from 'pg'
-import { pgStore } from 'pawl/pg'
-import { startPostgres } from '../test/support/postgres.ts'
-import { type Adoption, measureAdoption } from './adoption.ts'
+import { barsOf, chartOf } from './chart.ts'
 import { type Engines, measureEngines } from './engines.ts'
 import { ENGINES } from './libraries.ts'
+import { type Asked, ON_POSTGRES, onPostgres, type OnPostgres } from './on-postgres.ts'
+import { ratiosOf, replayPerSecondOf, roundTripsOf } from './ratios.ts'
+import { REDIS_MODES } from './redis-beside.ts'
 import { ranOf, tableOf } from './report.ts'
-import { postgresDatabase, postgresSettings } from './servers.ts'
-import { installOriginal, openServices, openShared } from './services.ts'
-import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
-import { engineWays, httpWays } from './workloads.ts'
+import type { Comparison } from './slices.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --only NAMES   of engine, http, engines, medusa and adoption, those named, with commas between; all by default
-  --quick        short slices: about a minute, two more for engines; wider spread
+  --only NAMES   of engine, http, response, replay, growth, peers, medusa, adoption and engines, those named,
+                 with commas between; all by default
+  --quick        short slices and small tables: some minutes for each name; wider spread
   --check        exit 1 when a figure is under its floor (below)
-  --json FILE    write machine, settings and every sample to FILE
+  --json FILE    write machine, settings, every sample, and the figures that goals are set for to FILE
+  --svg FILE     write a chart of all that was compared with a bare way to FILE
+  --keys N       records in the table of replay: 1,000,000 by default, 20,000 with --quick
+  --large        growth goes on to ten million keys
+  --redis MODE   for peers on Redis: shipped (default), as its makers ship it, without a log of changes; or durable,
+                 each change on disk before it is answered, as PostgreSQL has it
   --help         this text
 
 Each figure is requests a second of one way ÷ those of another, both on pools of the same size, in alternating slices:
 the median of the rounds, with their lowest and highest.
 
   engine, http   the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
+  response       requests without rows, 256 at a time: statements shared by all ÷ statements of each
+  replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
+                 beside them the peer on Redis that replays fastest
+  growth         claims, replays, the reaper's and the completer's looks on tables of 1,000 to 1,000,000 keys;
+                 responses of 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes;
+                 HOT updates, bytes a row, write-ahead log
+  peers          the same request through each peer, through Pawl and through none, 1 and 32 at a time, and replays of
+                 one key; with what each can lose. They are installed into bench/peers, each on its own, about
+                 50 MB; one that cannot be installed or started is listed with its error
+  medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
+  adoption       a table of a million keys is adopted while the published service works on it
+                 Both install the published service into bench/original, about 200 MB
   engines        on PostgreSQL, PGlite, MariaDB, SQLite, Redis and in memory, by each native library:
                  a claim of a fresh key ÷ the same row in one INSERT of the library, 1 and 32 at a time;
                  a stage of one INSERT ÷ that INSERT in a transaction. A server that is not installed
                  is listed with how to install it: apt-get install mariadb-server redis-server
-  medusa         a request of two stages: pawl/medusa ÷ @medusajs/medusa ÷ neither. Floor of the first two: 3.
-  adoption       a table of a million keys is adopted while the published service works on it
-                 Both install the published service into bench/original, about 200 MB
 `
-const POOL = 32
-const SUBJECTS = ['engine', 'http', 'engines', 'medusa', 'adoption']
-/** Of these the servers are others, started one after the other when their turn has come. */
-const WITHOUT_POSTGRES = ['engines']
+const SUBJECTS: readonly string[] = [...ON_POSTGRES, 'engines']
 /** The least that a figure may be, by the two ways it compares. */
 const FLOORS: readonly {
   readonly guarded: string
@@ -51,14 +60,16 @@ const FLOORS: readonly {
   { guarded: 'pawl/medusa', bare: '@medusajs/medusa', least: 3 },
 ]
 
-type Slices = Omit<SliceOptions, 'concurrency'>
-
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: SUBJECTS.join(',') },
     quick: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
     json: { type: 'string' },
+    svg: { type: 'string' },
+    keys: { type: 'string' },
+    large: { type: 'boolean', default: false },
+    redis: { type: 'string', default: 'shipped' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -74,47 +85,49 @@ if (values.help) {
 }
 
 async function main(only: readonly string[]): Promise<void> {
-  const slices = values.quick
-    ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
-    : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 }
+  const asked = askedOf(only)
   const machine = ofMachine()
   sayAll(machine)
-  const measured = only.some((name) => !WITHOUT_POSTGRES.includes(name))
-    ? await onPostgres(only, slices)
-    : { settings: {}, comparisons: [], adoption: undefined }
-  const { settings, comparisons, adoption } = measured
+  const measured: OnPostgres = only.some((name) => name !== 'engines')
+    ? await onPostgres(asked, say)
+    : { settings: {}, comparisons: [] }
+  const { settings, comparisons, ...others } = measured
   const engines = only.includes('engines') ? await onEngines() : undefined
+  const ratios = ratiosOf(measured)
+  const replayPerSecond = replayPerSecondOf(measured)
   if (values.json !== undefined) {
     const about = { ...machine, ...settings }
-    const found = { machine: about, slices, comparisons, adoption, engines }
+    const goals = { ratios, replayPerSecond, roundTrips: roundTripsOf() }
+    const { slices } = asked
+    const found = { machine: about, slices, ...goals, comparisons, ...others, engines }
     writeFileSync(values.json, `${JSON.stringify(found, null, 2)}\n`)
+  }
+  if (values.svg !== undefined) {
+    const all = [...comparisons, ...(measured.peers?.comparisons ?? [])]
+    writeFileSync(
+      values.svg,
+      chartOf('Requests a second, of the same without protection', barsOf(all)),
+    )
   }
   if (values.check) check(comparisons)
 }
 
-interface OnPostgres {
-  readonly settings: Record<string, string>
-  readonly comparisons: Comparison[]
-  readonly adoption: Adoption | undefined
-}
-
-async function onPostgres(only: readonly string[], slices: Slices): Promise<OnPostgres> {
-  if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
-  say('Starting PostgreSQL …')
-  const server = await startPostgres()
-  try {
-    const settings = await prepare(server.url)
-    sayAll(settings)
-    const comparisons = [
-      ...(only.includes('engine') ? await engine(server.url, slices) : []),
-      ...(only.includes('http') ? await overHttp(server.url, slices) : []),
-      ...(only.includes('medusa') ? await medusa(server.url, slices) : []),
-    ]
-    if (comparisons.length > 0) say(tableOf(comparisons))
-    const adoption = only.includes('adoption') ? await adopting(server.url) : undefined
-    return { settings, comparisons, adoption }
-  } finally {
-    await server.remove()
+function askedOf(only: readonly string[]): Asked {
+  const { quick, large } = values
+  const redis = REDIS_MODES.find((mode) => mode === values.redis)
+  if (redis === undefined) throw new Error(`--redis ${values.redis}: ${REDIS_MODES.join(' or ')}`)
+  const keys = Number(values.keys ?? (quick ? 20_000 : 1_000_000))
+  if (!Number.isInteger(keys) || keys < 1) throw new Error('--keys: a whole number from 1')
+  const sizes = quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]
+  return {
+    only,
+    slices: quick
+      ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
+      : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
+    keys,
+    sizes: large ? [...sizes, 1e7] : sizes,
+    requests: quick ? 2_000 : 20_000,
+    redis,
   }
 }
 
@@ -144,88 +157,6 @@ function commitOf(): string {
     return execFileSync('git', flags, { encoding: 'utf8', stdio: 'pipe' }).trim()
   } catch {
     return 'unknown'
-  }
-}
-
-async function prepare(connectionString: string): Promise<Record<string, string>> {
-  const pool = new pg.Pool({ connectionString })
-  await pgStore(pool).migrate()
-  await pool.query('create table bench_ride (id bigserial primary key, destination text not null)')
-  await pool.end()
-  const names = ['server_version', 'fsync', 'synchronous_commit']
-  const { server_version, ...settings } = await postgresSettings(connectionString, names)
-  return {
-    postgres: String(server_version),
-    ...settings,
-    pool: `${String(POOL)} connections, the same for both`,
-    handler: 'one INSERT in its own transaction',
-  }
-}
-
-async function engine(connectionString: string, slices: Slices): Promise<Comparison[]> {
-  const found: Comparison[] = []
-  const pool = new pg.Pool({ connectionString, max: POOL })
-  for (const concurrency of [1, 32, 256]) {
-    say(`Engine, ${String(concurrency)} concurrent …`)
-    found.push(await compare(...engineWays(pool), { ...slices, concurrency }))
-  }
-  await pool.end()
-  const pipelined = new pg.Pool({ connectionString, max: POOL, pipeline: true })
-  say('Engine on a pipelined pool, 32 concurrent …')
-  const comparison = await compare(...engineWays(pipelined), { ...slices, concurrency: 32 })
-  found.push({ ...comparison, guarded: 'with Pawl, pipelined pool' })
-  await pipelined.end()
-  return found
-}
-
-async function overHttp(url: string, slices: Slices): Promise<Comparison[]> {
-  say('Express, 32 concurrent …')
-  const api = fork(new URL('server.ts', import.meta.url), {
-    env: { ...process.env, DATABASE_URL: url, BENCH_POOL: String(POOL) },
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-  try {
-    const port = await new Promise<number>((resolve, reject) => {
-      api.stdout?.once('data', (line: Buffer) => resolve(Number(line.toString())))
-      api.once('exit', (code) => reject(new Error(`the rides API ended with ${String(code)}`)))
-    })
-    return [await compare(...httpWays(port), { ...slices, concurrency: 32 })]
-  } finally {
-    api.kill()
-  }
-}
-
-async function medusa(url: string, slices: Slices): Promise<Comparison[]> {
-  const found: Comparison[] = []
-  const services = await openServices((name) => postgresDatabase(url, name), POOL)
-  try {
-    for (const [ways, concurrency] of [
-      [services.direct, 1],
-      [services.direct, 32],
-      [services.inRoutes, 32],
-    ] as const) {
-      say(
-        `Two stages, ${ways.map(({ name }) => name).join(' / ')}, ${String(concurrency)} concurrent …`,
-      )
-      const [bare, ours, theirs] = await measure(ways, { ...slices, concurrency })
-      if (bare === undefined || ours === undefined || theirs === undefined) continue
-      found.push(against(ours, bare), against(theirs, bare), against(ours, theirs))
-    }
-  } finally {
-    await services.close()
-  }
-  return found
-}
-
-async function adopting(url: string): Promise<Adoption> {
-  const backends = await openShared((name) => postgresDatabase(url, name), POOL)
-  try {
-    const adoption = await measureAdoption(backends, say)
-    const lines = Object.entries(adoption).map(([name, value]) => `  ${name}: ${String(value)}`)
-    say(lines.join('\n'))
-    return adoption
-  } finally {
-    await backends.dataSource.destroy()
   }
 }
 

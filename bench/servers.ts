@@ -8,6 +8,7 @@ import { startMariaDb } from '../test/support/mariadb.ts'
 import { startPostgres } from '../test/support/postgres.ts'
 import { startRedis } from '../test/support/redis.ts'
 import type { Running } from './engines.ts'
+import type { RedisMode } from './redis-beside.ts'
 
 /** Makes an empty database of PostgreSQL and gives its URL. */
 export async function postgresDatabase(url: string, name: string): Promise<string> {
@@ -77,8 +78,13 @@ export async function runMariaDb(): Promise<Running> {
   }
 }
 
-export async function runRedis(): Promise<Running> {
+/** @param mode - `shipped`: the snapshots and the log of changes are as by default, which is to have no log */
+export async function runRedis(mode: RedisMode = 'durable'): Promise<Running> {
   const server = await startRedis()
+  if (mode === 'shipped') {
+    server.cli('config', 'set', 'appendonly', 'no')
+    server.cli('config', 'set', 'save', '3600 1 300 100 60 10000')
+  }
   const said = (name: string): string =>
     server.cli('config', 'get', name).trim().split('\n')[1] ?? ''
   const version = /redis_version:(\S+)/.exec(server.cli('info', 'server'))?.[1] ?? ''
@@ -87,6 +93,7 @@ export async function runRedis(): Promise<Running> {
       redis_version: version,
       appendonly: said('appendonly'),
       appendfsync: said('appendfsync'),
+      save: said('save') || 'never',
     },
     database: () => {
       server.cli('flushall')

@@ -2,13 +2,12 @@
  * The same two-stage request through `pawl/medusa`, through the service that Medusa v1 publishes, and through neither:
  * on the TypeORM, the driver and the entity of a Medusa v1 back end, each service on a database of its own.
  */
-import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { IdempotencyCallbackResult, IdempotencyKey, InjectedDependencies } from 'pawl/medusa'
 import type { DataSource, DataSourceOptions, EntityManager, EntityTarget } from 'typeorm'
+import { install } from './install.ts'
 import type { Way } from './slices.ts'
 
 const FOLDER = fileURLToPath(new URL('original/', import.meta.url))
@@ -57,19 +56,7 @@ interface Original {
 
 /** Installs the published service, once; two hundred megabytes. */
 export function installOriginal(say: (line: string) => void): void {
-  if (existsSync(`${FOLDER}node_modules/@medusajs/medusa/package.json`)) return
-  say('Installing the published service into bench/original …')
-  // Its peers are declared for npm 6, what its packages run on install is not needed here, and a lock file would name
-  // binaries of platforms that not every registry carries.
-  const flags = [
-    '--legacy-peer-deps',
-    '--ignore-scripts',
-    '--no-package-lock',
-    '--no-audit',
-    '--no-fund',
-  ]
-  const install = ['install', ...flags, '--loglevel=error']
-  execFileSync('npm', install, { cwd: FOLDER, stdio: ['ignore', 'ignore', 'inherit'] })
+  install(FOLDER, say)
 }
 
 /**

@@ -10,6 +10,10 @@ export interface Way {
   readonly request: () => Promise<void>
   /** True for a failure that is counted, and not the end of the comparison. */
   readonly isRefusal?: (error: unknown) => boolean
+  /** Instead of the one of the slices. */
+  readonly concurrency?: number
+  /** Behind each slice, and not part of it: takes away what the slice has left behind. */
+  readonly after?: () => Promise<void>
 }
 
 /** How long and how many at once. */
@@ -51,11 +55,11 @@ export interface Comparison {
 /** Runs A B C, C B A, A B C …: the order alternates, so that drift within a round cancels out. */
 export async function measure(ways: readonly Way[], options: SliceOptions): Promise<Run[]> {
   // Until the compiler has settled on all: cold code measures the compiler.
-  for (const way of [...ways, ...ways]) await slice(way, options.concurrency, options.warmMs / 2)
+  for (const way of [...ways, ...ways]) await slice(way, options, options.warmMs / 2)
   const runs = ways.map((way) => ({ way, rates: [] as number[], refused: 0, made: 0 }))
   for (let round = 0; round < options.pairs; round++) {
     for (const run of round % 2 === 0 ? runs : [...runs].reverse()) {
-      const { rate, answered, refused } = await slice(run.way, options.concurrency, options.sliceMs)
+      const { rate, answered, refused } = await slice(run.way, options, options.sliceMs)
       run.rates.push(rate)
       run.refused += refused
       run.made += answered + refused
@@ -64,7 +68,7 @@ export async function measure(ways: readonly Way[], options: SliceOptions): Prom
   return runs.map(({ way, ...run }) => ({
     ...run,
     name: way.name,
-    concurrency: options.concurrency,
+    concurrency: way.concurrency ?? options.concurrency,
   }))
 }
 
@@ -103,9 +107,10 @@ export function median(values: readonly number[]): number {
 
 async function slice(
   way: Way,
-  concurrency: number,
+  options: SliceOptions,
   sliceMs: number,
 ): Promise<{ rate: number; answered: number; refused: number }> {
+  const concurrency = way.concurrency ?? options.concurrency
   const start = performance.now()
   const end = start + sliceMs
   let answered = 0
@@ -122,5 +127,7 @@ async function slice(
     }
   }
   await Promise.all(Array.from({ length: concurrency }, client))
-  return { rate: (answered * 1_000) / (performance.now() - start), answered, refused }
+  const rate = (answered * 1_000) / (performance.now() - start)
+  await way.after?.()
+  return { rate, answered, refused }
 }

@@ -5,7 +5,7 @@ import { Agent, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type pg from 'pg'
-import { createIdempotency } from 'pawl'
+import { createIdempotency, type Idempotency, type RunResult } from 'pawl'
 import { idempotent } from 'pawl/express'
 import { pgStore } from 'pawl/pg'
 import type { Way } from './slices.ts'
@@ -27,31 +27,42 @@ export async function insertBare(pool: pg.Pool): Promise<void> {
   }
 }
 
+/** What is asked in the engine comparisons, but for the key. */
+export const RIDE = { operation: 'create-ride', scope: 'bench', input: { to: 'Oslo' } } as const
+
+type Bench = Idempotency<pg.PoolClient>
+
+/** One request at engine level: finished by the handler, or by a replay. */
+export async function bookRide(idempotency: Bench, key: string): Promise<RunResult> {
+  const result = await idempotency.run({ ...RIDE, key }, (_, run) =>
+    run.finish(async (tx) => {
+      await tx.query(INSERT, ['Oslo'])
+      return { status: 201, body: { to: 'Oslo' } }
+    }),
+  )
+  if (result.kind !== 'finished') throw new Error(`${key} was answered with ${result.kind}`)
+  return result
+}
+
 /** Both ways at engine level: no HTTP on either side, so nothing hides the difference. */
 export function engineWays(pool: pg.Pool): readonly [bare: Way, guarded: Way] {
   const idempotency = createIdempotency({ store: pgStore(pool) })
   return [
     { name: 'handler alone', request: () => insertBare(pool) },
-    {
-      name: 'with Pawl',
-      request: async () => {
-        const request = {
-          operation: 'create-ride',
-          scope: 'bench',
-          key: randomUUID(),
-          input: { to: 'Oslo' },
-        }
-        const result = await idempotency.run(request, (_, run) =>
-          run.finish(async (tx) => {
-            await tx.query(INSERT, ['Oslo'])
-            return { status: 201, body: { to: 'Oslo' } }
-          }),
-        )
-        if (result.kind !== 'finished')
-          throw new Error(`a fresh key was answered with ${result.kind}`)
-      },
-    },
+    { name: 'with Pawl', request: async () => void (await bookRide(idempotency, randomUUID())) },
   ]
+}
+
+/** Replays of one key. */
+export async function hotKey(pool: pg.Pool): Promise<() => Promise<void>> {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  const key = randomUUID()
+  await bookRide(idempotency, key)
+  return async () => assertReplayed(await bookRide(idempotency, key))
+}
+
+export function assertReplayed(result: RunResult): void {
+  if (result.kind !== 'finished' || !result.replayed) throw new Error('it was not a replay')
 }
 
 /** Both routes in one Express application; the server runs in a process of its own. */

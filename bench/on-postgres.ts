@@ -1,0 +1,247 @@
+/** The subjects that are measured on one server of PostgreSQL, one after the other. */
+import { fork } from 'node:child_process'
+import pg from 'pg'
+import { pgStore } from 'pawl/pg'
+import { startPostgres } from '../test/support/postgres.ts'
+import { type Adoption, measureAdoption } from './adoption.ts'
+import { type Growth, measureGrowth } from './growth.ts'
+import { install } from './install.ts'
+import { PEERS } from './peer-list.ts'
+import { type Ground, measurePeers, type Peers } from './peers.ts'
+import { offered, type RedisMode } from './redis-beside.ts'
+import { measureReplay, type Replay } from './replay.ts'
+import { growthTable, peersOf, ratesOf, replayOf } from './report-subjects.ts'
+import { tableOf } from './report.ts'
+import { responseWays } from './response.ts'
+import { postgresDatabase, postgresSettings } from './servers.ts'
+import { installOriginal, openServices, openShared } from './services.ts'
+import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
+import { engineWays, httpWays } from './workloads.ts'
+
+const POOL = 32
+const RESPONSES_AT = 256
+
+/** The names under `--only`. */
+export const ON_POSTGRES = [
+  'engine',
+  'http',
+  'response',
+  'replay',
+  'growth',
+  'peers',
+  'medusa',
+  'adoption',
+] as const
+
+type Slices = Omit<SliceOptions, 'concurrency'>
+
+/** What is asked of a run. */
+export interface Asked {
+  readonly only: readonly string[]
+  readonly slices: Slices
+  /** Records in the table of `replay`. */
+  readonly keys: number
+  /** Of the tables of `growth`, in keys. */
+  readonly sizes: readonly number[]
+  /** Of each kind, for what `growth` finds on disk. */
+  readonly requests: number
+  readonly redis: RedisMode
+}
+
+/** What was found. */
+export interface OnPostgres {
+  readonly settings: Record<string, string>
+  readonly comparisons: Comparison[]
+  readonly replay?: Replay | undefined
+  readonly growth?: Growth | undefined
+  readonly peers?: Peers | undefined
+  readonly adoption?: Adoption | undefined
+}
+
+export async function onPostgres(asked: Asked, say: (line: string) => void): Promise<OnPostgres> {
+  const { only, slices } = asked
+  if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
+  say('Starting PostgreSQL …')
+  const server = await startPostgres()
+  try {
+    const { url } = server
+    const settings = await prepare(url)
+    const lines = Object.entries(settings).map(([name, value]) => `  ${name}: ${value}`)
+    say(lines.join('\n'))
+    const has = (name: (typeof ON_POSTGRES)[number]): boolean => only.includes(name)
+    const comparisons = [
+      ...(has('engine') ? await engine(url, slices, say) : []),
+      ...(has('http') ? await overHttp(url, slices, say) : []),
+      ...(has('response') ? await responses(url, slices, say) : []),
+      ...(has('medusa') ? await medusa(url, slices, say) : []),
+    ]
+    if (comparisons.length > 0) say(tableOf(comparisons))
+    return {
+      settings,
+      comparisons,
+      replay: has('replay') ? await replays(url, asked, say) : undefined,
+      growth: has('growth') ? await growing(url, asked, say) : undefined,
+      peers: has('peers') ? await besidePeers(url, asked, say) : undefined,
+      adoption: has('adoption') ? await adopting(url, say) : undefined,
+    }
+  } finally {
+    await server.remove()
+  }
+}
+
+type Say = (line: string) => void
+
+async function prepare(connectionString: string): Promise<Record<string, string>> {
+  const pool = new pg.Pool({ connectionString })
+  await pgStore(pool).migrate()
+  await pool.query('create table bench_ride (id bigserial primary key, destination text not null)')
+  await pool.end()
+  const names = ['server_version', 'fsync', 'synchronous_commit']
+  const { server_version, ...settings } = await postgresSettings(connectionString, names)
+  return {
+    postgres: String(server_version),
+    ...settings,
+    pool: `${String(POOL)} connections, the same for both`,
+    handler: 'one INSERT in its own transaction',
+  }
+}
+
+async function engine(connectionString: string, slices: Slices, say: Say): Promise<Comparison[]> {
+  const found: Comparison[] = []
+  const pool = new pg.Pool({ connectionString, max: POOL })
+  for (const concurrency of [1, 32, 256]) {
+    say(`Engine, ${String(concurrency)} concurrent …`)
+    found.push(await compare(...engineWays(pool), { ...slices, concurrency }))
+  }
+  await pool.end()
+  const pipelined = new pg.Pool({ connectionString, max: POOL, pipeline: true })
+  say('Engine on a pipelined pool, 32 concurrent …')
+  const comparison = await compare(...engineWays(pipelined), { ...slices, concurrency: 32 })
+  found.push({ ...comparison, guarded: 'with Pawl, pipelined pool' })
+  await pipelined.end()
+  return found
+}
+
+async function overHttp(url: string, slices: Slices, say: Say): Promise<Comparison[]> {
+  say('Express, 32 concurrent …')
+  const api = fork(new URL('server.ts', import.meta.url), {
+    env: { ...process.env, DATABASE_URL: url, BENCH_POOL: String(POOL) },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  try {
+    const port = await new Promise<number>((resolve, reject) => {
+      api.stdout?.once('data', (line: Buffer) => resolve(Number(line.toString())))
+      api.once('exit', (code) => reject(new Error(`the rides API ended with ${String(code)}`)))
+    })
+    return [await compare(...httpWays(port), { ...slices, concurrency: 32 })]
+  } finally {
+    api.kill()
+  }
+}
+
+async function medusa(url: string, slices: Slices, say: Say): Promise<Comparison[]> {
+  const found: Comparison[] = []
+  const services = await openServices((name) => postgresDatabase(url, name), POOL)
+  try {
+    for (const [ways, concurrency] of [
+      [services.direct, 1],
+      [services.direct, 32],
+      [services.inRoutes, 32],
+    ] as const) {
+      say(
+        `Two stages, ${ways.map(({ name }) => name).join(' / ')}, ${String(concurrency)} concurrent …`,
+      )
+      const [bare, ours, theirs] = await measure(ways, { ...slices, concurrency })
+      if (bare === undefined || ours === undefined || theirs === undefined) continue
+      found.push(against(ours, bare), against(theirs, bare), against(ours, theirs))
+    }
+  } finally {
+    await services.close()
+  }
+  return found
+}
+
+async function adopting(url: string, say: Say): Promise<Adoption> {
+  const backends = await openShared((name) => postgresDatabase(url, name), POOL)
+  try {
+    const adoption = await measureAdoption(backends, say)
+    const lines = Object.entries(adoption).map(([name, value]) => `  ${name}: ${String(value)}`)
+    say(lines.join('\n'))
+    return adoption
+  } finally {
+    await backends.dataSource.destroy()
+  }
+}
+
+async function responses(url: string, slices: Slices, say: Say): Promise<Comparison[]> {
+  say(`Responses without rows, ${String(RESPONSES_AT)} concurrent …`)
+  return await withPool(url, async (pool) => {
+    const options = { ...slices, concurrency: RESPONSES_AT }
+    return [await compare(...responseWays(pool, RESPONSES_AT), options)]
+  })
+}
+
+async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
+  const { keys, slices } = asked
+  return await withGround(url, asked, say, async (ground) => {
+    const replay = await measureReplay({ peers: PEERS, keys }, ground, slices)
+    say(replayOf(replay))
+    return replay
+  })
+}
+
+async function besidePeers(url: string, asked: Asked, say: Say): Promise<Peers> {
+  return await withGround(url, asked, say, async (ground, redis) => {
+    const peers = { ...(await measurePeers(PEERS, ground, asked.slices)), redis }
+    say(peersOf(peers))
+    say(tableOf(peers.comparisons))
+    say(`\nReplays of one key${ratesOf(peers.replays)}`)
+    return peers
+  })
+}
+
+async function growing(url: string, asked: Asked, say: Say): Promise<Growth> {
+  const own = await postgresDatabase(url, 'bench_growth')
+  await prepare(own)
+  return await withPool(own, async (pool) => {
+    const ground = { pool, poolSize: POOL, url: own, slices: asked.slices, say }
+    const growth = await measureGrowth(asked, ground)
+    say(growthTable(growth))
+    return growth
+  })
+}
+
+/** A pool on the server's first database, and a Redis beside it, where there is one. */
+async function withGround<R>(
+  url: string,
+  { redis: mode }: Asked,
+  say: Say,
+  work: (ground: Ground, redis: Readonly<Record<string, string>>) => Promise<R>,
+): Promise<R> {
+  const redis = await offered(mode)
+  try {
+    return await withPool(url, async (pool) => {
+      const database = async (name: string): Promise<string> => {
+        const made = await postgresDatabase(url, name)
+        await prepare(made)
+        return made
+      }
+      const ground = {
+        ...{ pool, poolSize: POOL, redis: redis.url, database, say },
+        install: (folder: string) => install(folder, say),
+      }
+      return await work(ground, redis.settings)
+    })
+  } finally {
+    await redis.remove()
+  }
+}
+
+async function withPool<R>(url: string, work: (pool: pg.Pool) => Promise<R>): Promise<R> {
+  const pool = new pg.Pool({ connectionString: url, max: POOL })
+  try {
+    return await work(pool)
+  } finally {
+    await pool.end()
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Requests whose key was used before, at engine level on PostgreSQL: replays of one key and of keys drawn from a large
+ * table, and the two refusals; beside them the replays of that peer on Redis which replays fastest.
+ */
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import { createIdempotency } from 'pawl'
+import { pgStore } from 'pawl/pg'
+import { anyOf, fill } from './fill.ts'
+import { type Ground, type MissingPeer, openPeers, type Peer, type ReadyPeer } from './peers.ts'
+import { measure, median, type Run, type SliceOptions, type Way } from './slices.ts'
+import { assertReplayed, bookRide, hotKey, RIDE } from './workloads.ts'
+
+/** The whole of it. Rates are unpaired, requests a second. */
+export interface Replay {
+  readonly slices: Omit<SliceOptions, 'concurrency'>
+  /** Of which cold keys are drawn. */
+  readonly keys: number
+  readonly runs: readonly Run[]
+  /** Of those, the name of the peer's. */
+  readonly redisPeer: string | undefined
+  readonly missing: readonly MissingPeer[]
+}
+
+/** The ways, by which figures are found. */
+export const REPLAY = {
+  hot: 'replay, one key',
+  cold: 'replay, any of many keys',
+  conflict: 'in progress',
+  mismatch: 'mismatch',
+} as const
+
+const AT = [256, 1_024]
+const TABLE = 'bench_replay'
+
+export async function measureReplay(
+  { peers, keys }: { readonly peers: readonly Peer[]; readonly keys: number },
+  ground: Ground,
+  slices: Replay['slices'],
+): Promise<Replay> {
+  const { pool, say } = ground
+  const onRedis = peers.filter(({ keepsIn }) => keepsIn === 'Redis')
+  const { ready, missing } = await openPeers(onRedis, ground)
+  try {
+    say(`Filling a table with ${keys.toLocaleString('en')} records …`)
+    const ways = await ourWays(pool, keys)
+    try {
+      const best = await fastest(ready, { ...slices, concurrency: AT[0] ?? 1 }, say)
+      const all = best === undefined ? ways.list : [...ways.list, best]
+      const runs: Run[] = []
+      for (const concurrency of AT) {
+        say(`Replays, ${String(concurrency)} concurrent …`)
+        runs.push(...(await measure(all, { ...slices, concurrency })))
+      }
+      return { slices, keys, runs, redisPeer: best?.name, missing }
+    } finally {
+      await ways.end()
+    }
+  } finally {
+    for (const peer of ready) await peer.close()
+  }
+}
+
+async function ourWays(
+  pool: pg.Pool,
+  keys: number,
+): Promise<{ readonly list: readonly Way[]; end(): Promise<void> }> {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  const many = createIdempotency({ store: pgStore(pool, { table: TABLE }) })
+  const keyOf = (at: number): string => `cold-${String(at)}`
+  await fill(pool, { table: TABLE, keyOf, count: keys })
+
+  const used = randomUUID()
+  await bookRide(idempotency, used)
+  const held = await hold(pool)
+  const refused = async (
+    kind: 'in_progress' | 'mismatch',
+    key: string,
+    input: { readonly to: string },
+  ): Promise<void> => {
+    const result = await idempotency.run({ ...RIDE, key, input }, () => undefined)
+    if (result.kind !== kind) throw new Error(`${result.kind} instead of ${kind}`)
+  }
+  return {
+    list: [
+      { name: REPLAY.hot, request: await hotKey(pool) },
+      {
+        name: REPLAY.cold,
+        request: async () => assertReplayed(await bookRide(many, anyOf(keyOf, keys))),
+      },
+      { name: REPLAY.conflict, request: () => refused('in_progress', held.key, RIDE.input) },
+      { name: REPLAY.mismatch, request: () => refused('mismatch', used, { to: 'Rome' }) },
+    ],
+    end: held.release,
+  }
+}
+
+/** A key that somebody works on until it is released. */
+async function hold(pool: pg.Pool): Promise<{ readonly key: string; release(): Promise<void> }> {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  const key = randomUUID()
+  let release = (): void => undefined
+  const released = new Promise<void>((resolve) => (release = resolve))
+  let working: Promise<unknown> = Promise.resolve()
+  await new Promise<void>((resolve, reject) => {
+    working = idempotency.run({ ...RIDE, key }, () => {
+      resolve()
+      return released
+    })
+    working.catch(reject)
+  })
+  return {
+    key,
+    release: async () => {
+      release()
+      await working
+    },
+  }
+}
+
+/** The replays of the peer that makes the most of them in a few slices. */
+async function fastest(
+  ready: readonly ReadyPeer[],
+  options: SliceOptions,
+  say: (line: string) => void,
+): Promise<Way | undefined> {
+  const ways: Way[] = []
+  for (const { peer, request } of ready) {
+    const key = randomUUID()
+    await request(key)
+    ways.push({ name: peer.name, request: () => request(key) })
+  }
+  if (ways.length < 2) return ways[0]
+  say('Looking for the peer on Redis that replays fastest …')
+  const runs = await measure(ways, { ...options, pairs: 3 })
+  const rates = runs.map(({ rates }) => median(rates))
+  return ways[rates.indexOf(Math.max(...rates))]
+}
