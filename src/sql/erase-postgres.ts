@@ -81,7 +81,8 @@ function reapOrErase(table: string): string {
       ), deleted as (
         delete from ${table} k
          using expired
-         where k.id = expired.id and expired.is_tombstone and k.state = 'finished'
+         where k.id = any (array(select id from expired))
+           and k.id = expired.id and expired.is_tombstone and k.state = 'finished'
            and k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
         returning k.id
       ), erased as (
@@ -89,7 +90,8 @@ function reapOrErase(table: string): string {
            set ${TOMBSTONE},
                expires_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
           from expired
-         where k.id = expired.id and not expired.is_tombstone and k.state = 'finished'
+         where k.id = any (array(select id from expired))
+           and k.id = expired.id and not expired.is_tombstone and k.state = 'finished'
            and k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
         returning k.id
       )

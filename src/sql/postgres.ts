@@ -281,7 +281,7 @@ export function postgresTexts(table: string): PostgresTexts {
       )
       delete from ${table} k
        using expired
-       where k.id = expired.id and k.state = 'finished'
+       where k.id = any (array(select id from expired)) and k.id = expired.id and k.state = 'finished'
          and k.expires_at < clock_timestamp() - $2::float8 * interval '1 millisecond'
       returning k.id`,
 

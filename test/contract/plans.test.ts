@@ -16,6 +16,7 @@ const SERVICE_TABLE = `plans_service_${process.pid}`
 describe.each([
   ['vacuumed empty', 0],
   ['of a hundred records', 100],
+  ['of ten thousand', 10_000],
   ['of fifty thousand', 50_000],
 ])('a table %s', (_, records) => {
   let pool: pg.Pool
