@@ -101,6 +101,7 @@ function labelOf(value: number): string {
   return String(Number(value.toFixed(2)))
 }
 
-function escaped(text: string): string {
+/** As text inside of SVG. */
+export function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

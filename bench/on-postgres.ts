@@ -13,6 +13,7 @@ import { measureReplay, type Replay } from './replay.ts'
 import { growthTable, peersOf, ratesOf, replayOf } from './report-subjects.ts'
 import { tableOf } from './report.ts'
 import { responseWays } from './response.ts'
+import { countRoundTrips, type RoundTrips } from './round-trips.ts'
 import { postgresDatabase, postgresSettings } from './servers.ts'
 import { installOriginal, openServices, openShared } from './services.ts'
 import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
@@ -52,6 +53,7 @@ export interface Asked {
 export interface OnPostgres {
   readonly settings: Record<string, string>
   readonly comparisons: Comparison[]
+  readonly roundTrips?: RoundTrips | undefined
   readonly replay?: Replay | undefined
   readonly growth?: Growth | undefined
   readonly peers?: Peers | undefined
@@ -76,9 +78,12 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
       ...(has('medusa') ? await medusa(url, slices, say) : []),
     ]
     if (comparisons.length > 0) say(tableOf(comparisons))
+    const roundTrips = has('engine') ? await countRoundTrips(url) : undefined
+    if (roundTrips !== undefined) say(`\nRound trips: ${JSON.stringify(roundTrips)}`)
     return {
       settings,
       comparisons,
+      roundTrips,
       replay: has('replay') ? await replays(url, asked, say) : undefined,
       growth: has('growth') ? await growing(url, asked, say) : undefined,
       peers: has('peers') ? await besidePeers(url, asked, say) : undefined,

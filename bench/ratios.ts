@@ -2,6 +2,7 @@
 import { type Growth, SERIES } from './growth.ts'
 import type { Peers } from './peers.ts'
 import { type Replay, REPLAY } from './replay.ts'
+import type { RoundTrips } from './round-trips.ts'
 import { type Comparison, median, type Run } from './slices.ts'
 
 type Figure = number | null
@@ -30,21 +31,13 @@ export interface ReplayPerSecond {
   readonly bestRedisPeer: Figure
 }
 
-/** Messages to the database and back. */
-export interface RoundTrips {
-  readonly firstRequest: Figure
-  readonly replay: Figure
-  readonly conflict: Figure
-  readonly stage: Figure
-  readonly finish: Figure
-}
-
 /** What a run has measured. */
 export interface Measured {
   readonly comparisons: readonly Comparison[]
   readonly peers?: Pick<Peers, 'ran' | 'comparisons' | 'replays'> | undefined
   readonly replay?: Pick<Replay, 'runs' | 'redisPeer'> | undefined
   readonly growth?: Pick<Growth, 'series'> | undefined
+  readonly roundTrips?: RoundTrips | undefined
 }
 
 export function ratiosOf({ comparisons, peers, growth }: Measured): Ratios {
@@ -73,19 +66,16 @@ export function replayPerSecondOf({ peers, replay }: Measured): ReplayPerSecond 
   const runs = replay?.runs ?? []
   return {
     database: best(runs.filter(({ name }) => name === REPLAY.hot)),
-    cache: cacheReplays(),
+    cache: best(runs.filter(({ name }) => name === REPLAY.cache)),
     bestRedisPeer:
       best(runs.filter(({ name }) => name === replay?.redisPeer)) ??
       best((peers?.replays ?? []).filter(({ keepsIn }) => keepsIn === 'Redis')),
   }
 }
 
-export function roundTripsOf(): RoundTrips {
-  return { firstRequest: null, replay: null, conflict: null, stage: null, finish: null }
-}
-
-function cacheReplays(): Figure {
-  return null
+export function roundTripsOf({ roundTrips }: Measured): RoundTrips {
+  const none = { firstRequest: null, replay: null, conflict: null, stage: null, finish: null }
+  return roundTrips ?? none
 }
 
 /** Pawl ÷ the fastest is the lowest of Pawl ÷ each. */

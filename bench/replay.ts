@@ -26,6 +26,7 @@ export interface Replay {
 export const REPLAY = {
   hot: 'replay, one key',
   cold: 'replay, any of many keys',
+  cache: 'replay, one key, from the process',
   conflict: 'in progress',
   mismatch: 'mismatch',
 } as const
@@ -84,6 +85,7 @@ async function ourWays(
   return {
     list: [
       { name: REPLAY.hot, request: await hotKey(pool) },
+      { name: REPLAY.cache, request: await hotKey(pool, { cache: true }) },
       {
         name: REPLAY.cold,
         request: async () => assertReplayed(await bookRide(many, anyOf(keyOf, keys))),

@@ -54,8 +54,11 @@ export function engineWays(pool: pg.Pool): readonly [bare: Way, guarded: Way] {
 }
 
 /** Replays of one key. */
-export async function hotKey(pool: pg.Pool): Promise<() => Promise<void>> {
-  const idempotency = createIdempotency({ store: pgStore(pool) })
+export async function hotKey(
+  pool: pg.Pool,
+  { cache = false }: { readonly cache?: boolean } = {},
+): Promise<() => Promise<void>> {
+  const idempotency = createIdempotency({ store: pgStore(pool), cache })
   const key = randomUUID()
   await bookRide(idempotency, key)
   return async () => assertReplayed(await bookRide(idempotency, key))

@@ -61,7 +61,8 @@ function databaseOf(
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
   return {
     limiting: { withBegin: true, endsIdle: true },
-    query: (statement) => prepared.alone(pool, statement),
+    query: (statement) =>
+      pipelined ? prepared.alone(pool, statement) : prepared.onClientOf(pool, statement),
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async (opening, work) => {
       const client = await connected(pool.connect())

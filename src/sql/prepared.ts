@@ -6,7 +6,8 @@
 import { createHash } from 'node:crypto'
 import type { Rows, Statement } from './database.ts'
 import { type Answer, type ProtocolClient, sendMessage, speaksProtocol } from './message.ts'
-import { transactionOver, type WireConnection } from './wire-transaction.ts'
+import { hasAnswered } from './postgres-errors.ts'
+import { connected, transactionOver, type WireConnection } from './wire-transaction.ts'
 import { unwrapped } from './wrapped-error.ts'
 
 /** What a driver is given. */
@@ -25,6 +26,11 @@ export interface WireResult {
 /** What takes queries: a pool, or one of its clients. */
 export interface WireQueries {
   query(query: WireQuery): Promise<WireResult>
+}
+
+/** A pool whose clients may be taken out. */
+export interface WirePool extends WireQueries {
+  connect(): Promise<WireQueries & { release(destroy?: boolean): void }>
 }
 
 const COMMIT: Statement = { text: 'commit', values: [] }
@@ -71,6 +77,24 @@ export class PreparedStatements {
   /** A statement in a transaction of its own: where a pooler has refused its name, again without one. */
   async alone(pool: WireQueries, statement: Statement): Promise<Rows> {
     return await throughPooler(async () => (await this.send(pool, statement)).rows as Rows)
+  }
+
+  /** As {@link alone}, with the columns of an answer described once a connection, and not each time. */
+  async onClientOf(pool: WirePool, statement: Statement): Promise<Rows> {
+    if (statement.values.length === 0) return await this.alone(pool, statement)
+    return await throughPooler(async () => {
+      const client = await connected(pool.connect())
+      try {
+        const rows = speaksProtocol(client)
+          ? await this.rows(client, statement)
+          : ((await this.send(client, statement)).rows as Rows)
+        client.release()
+        return rows
+      } catch (error) {
+        client.release(!hasAnswered(error))
+        throw error
+      }
+    })
   }
 
   /** The rows of one statement. */

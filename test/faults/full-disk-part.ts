@@ -72,7 +72,7 @@ export async function postgresFull(options: LaneOptions, again: string): Promise
     const ledger = createLedger(isFull)
     const filler = join(disk, 'filler')
     const full = await fill(options, ledger, rides.ask, {
-      full: () => writeFileSync(filler, Buffer.alloc(freeBytes(disk))),
+      full: () => fillUp(disk, filler),
       free: () => rmSync(filler),
     })
     await rides.idempotency.close()
@@ -86,9 +86,14 @@ export async function postgresFull(options: LaneOptions, again: string): Promise
   }
 }
 
-function freeBytes(path: string): number {
-  const { bavail, bsize } = statfsSync(path)
-  return bavail * bsize
+/** Whoever writes meanwhile takes some of what was free: then there is no room as well. */
+function fillUp(disk: string, filler: string): void {
+  const { bavail, bsize } = statfsSync(disk)
+  try {
+    writeFileSync(filler, Buffer.alloc(bavail * bsize))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  }
 }
 
 interface Disk {

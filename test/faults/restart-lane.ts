@@ -20,7 +20,7 @@ import { missed, timeShare } from './time-share.ts'
 const RESTARTS = 25
 const TERMINATIONS = 150
 const BACKEND_KILLS = 4
-const RESTARTS_SECONDS_MAX = 45
+const RESTARTS_SECONDS_MAX = 80
 const TERMINATIONS_SECONDS_MAX = 45
 const NODES = 3
 const CLIENTS = 16
