@@ -80,13 +80,15 @@ export class Translation {
   /** Of a transaction that carries a record's change, and may have had limits. */
   ofCommit(error: unknown, at: Hold & { readonly step: string }, isLimited = false): unknown {
     const told = this.#ofCommit(error, at)
-    if (!isLimited) return told
-    const limit = limitOf((told as Error).cause)
+    // What the application threw may be anything, also nothing.
+    if (!isLimited || !(told instanceof AbortedError || told instanceof CommitUnknownError))
+      return told
+    const limit = limitOf(told.cause)
     if (limit === undefined) return told
-    if (told instanceof AbortedError) return new AbortedError(told.cause, REMEDIES[limit])
-    if (told instanceof CommitUnknownError)
-      return new CommitUnknownError(told.cause, REMEDIES[limit])
-    return told
+    const { cause } = told
+    return told instanceof AbortedError
+      ? new AbortedError(cause, REMEDIES[limit])
+      : new CommitUnknownError(cause, REMEDIES[limit])
   }
 
   #ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {

@@ -18,6 +18,16 @@ test('division by zero of the application is its own error, as the same object',
   expect(errors.ofCommit(thrown, at)).toBe(own)
 })
 
+test.each([undefined, null, 'no seat', { cause: 'full' }])(
+  'whatever the application throws is its own, also under limits: %j',
+  async (own) => {
+    const thrown: unknown = await fromWork(Promise.reject(own as Error)).catch(
+      (error: unknown) => error,
+    )
+    expect(errors.ofCommit(thrown, at, true)).toBe(own)
+  },
+)
+
 test('and with the connection lost behind it, an abort', async () => {
   const thrown: unknown = await fromWork(Promise.reject(sql('22012'))).catch(
     (error: unknown) => error,
