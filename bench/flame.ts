@@ -1,11 +1,7 @@
 /**
- * A flame graph of a `.cpuprofile`, as `node --cpu-prof` writes it: width is the share of samples, height the depth of the
- * stack, and each box says what it is when it is pointed at.
- *
- *   npx tsx bench/flame.ts PROFILE > graph.svg
+ * A flame graph of a processor profile: width is the share of time, height the depth of the stack, and each box says what
+ * it is when it is pointed at.
  */
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { escaped } from './chart.ts'
 
 /** What of a profile is read: https://chromedevtools.github.io/devtools-protocol/tot/Profiler/#type-Profile */
@@ -52,6 +48,28 @@ export function flameOf(profile: Profile, title: string): string {
     '</svg>',
     '',
   ].join('\n')
+}
+
+/** What the processor was at itself, most of all first; of the time in which it was at something. */
+export function shares({ nodes, samples, timeDeltas }: Profile): readonly {
+  readonly what: string
+  readonly share: number
+}[] {
+  const names = new Map(nodes.map((node) => [node.id, whatOf(node)]))
+  const times = new Map<string, number>()
+  samples.forEach((id, at) => {
+    const what = names.get(id) ?? ''
+    if (!IDLE.has(what)) times.set(what, (times.get(what) ?? 0) + Math.max(0, timeDeltas[at] ?? 0))
+  })
+  const all = [...times.values()].reduce((sum, time) => sum + time, 0)
+  return [...times]
+    .map(([what, time]) => ({ what, share: time / all }))
+    .sort((a, b) => b.share - a.share)
+}
+
+function whatOf({ callFrame: { functionName, url } }: ProfileNode): string {
+  const from = url.split('/').slice(-2).join('/')
+  return `${functionName || '(anonymous)'}${from === '' ? '' : ` ${from}`}`
 }
 
 /** The tree of what was run, each with the microseconds of itself and of what it called. */
@@ -117,10 +135,4 @@ function colourOf(from: string): string {
   if (from.includes('pg')) return '#6fa8dc'
   if (from.startsWith('node:')) return '#93c47d'
   return '#cccccc'
-}
-
-const [path] = process.argv.slice(2)
-if (path !== undefined && process.argv[1] === fileURLToPath(import.meta.url)) {
-  const profile = JSON.parse(readFileSync(path, 'utf8')) as Profile
-  process.stdout.write(flameOf(profile, path.split('/').at(-1) ?? path))
 }

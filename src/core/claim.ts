@@ -233,7 +233,7 @@ function remembered<Tx, Isolation extends string>(
   { id, fingerprint, work }: ClaimRequest<Tx, Isolation>,
 ): ClaimResult | undefined {
   const known = work?.execution === undefined ? outcomes?.get(id) : undefined
-  if (known?.outcome === undefined) return undefined
+  if (known === undefined) return undefined
   return fingerprint.matches(known.fingerprint)
     ? { kind: 'finished', id, outcome: known.outcome }
     : { kind: 'mismatch', id }

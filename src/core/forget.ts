@@ -44,12 +44,14 @@ export async function forget<Tx, Isolation extends string>(
   evenIfStarted: boolean,
 ): Promise<'done' | 'moved'> {
   const { store } = engine
+  const drop = (): void => engine.outcomes?.drop([id])
+  // Also what another process has forgotten already.
+  drop()
   const find = () => ask(engine, 'looking at a record', () => store.find(id))
   const record = await find()
   if (record === undefined) throw new RecordNotFoundError(id)
   checkForgettable(record, evenIfStarted)
   const { operation, attempt, revision, state } = record
-  const drop = (): void => engine.outcomes?.drop([id])
   const isDone = await ask(engine, 'forgetting a record', () =>
     store.forget({ id, attempt, revision, state }).finally(drop),
   )
@@ -102,15 +104,21 @@ export async function purge<Tx, Isolation extends string>(
     )
   }
   const erase = store.erase.bind(store)
+  // Also what another process has erased already: a tombstone does not tell its scope.
+  engine.outcomes?.dropScope(scope)
   let [erased, left] = [0, 0]
   for (let after: string | undefined = ''; after !== undefined;) {
     const behind: string = after
-    // Of every try: the answer of one that erased may be lost.
-    const looked: string[] = []
-    const found = async (ids: readonly string[]): Promise<void> => void looked.push(...ids)
-    const next = await ask(engine, 'erasing', () =>
-      erase({ scope, tombstoneMs, after: behind, limit: batch, found }),
-    ).finally(() => engine.outcomes?.drop(looked))
+    const next = await ask(engine, 'erasing', () => {
+      const looked: string[] = []
+      const drop = (): void => engine.outcomes?.drop(looked)
+      const found = async (ids: readonly string[]): Promise<void> => {
+        looked.push(...ids)
+        drop()
+      }
+      // Each try for itself: one may be answered when nobody waits for it any more.
+      return erase({ scope, tombstoneMs, after: behind, limit: batch, found }).finally(drop)
+    })
     erased += next.ids.length
     left += next.left
     after = next.after

@@ -31,9 +31,18 @@ export interface OutcomeCacheOptions {
   readonly ttl?: Duration
 }
 
+/** Of a finished record, what a replay or a mismatch is told by. */
+export interface Known {
+  readonly id: string
+  readonly fingerprint: string
+  readonly outcome: Outcome
+}
+
 interface Entry {
   readonly name: string
-  readonly record: FoundRecord
+  readonly scope: string
+  /** Nobody else's: bytes in memory of their own, headers that cannot be changed. */
+  readonly known: Known
   readonly bytes: number
   readonly until: number
   /** Since it was last passed over by the search for room. */
@@ -78,37 +87,34 @@ export class OutcomeCache {
     return this.#drops
   }
 
-  /** The record of an id, if it is remembered. Its outcome is the caller's own. */
-  get(id: string): FoundRecord | undefined {
+  /** What is remembered of an id. The bytes are the caller's own. */
+  get(id: string): Known | undefined {
     const entry = this.#alive(this.#byId.get(id))
-    return entry && { ...entry.record, outcome: copyOf(entry.record.outcome) }
+    return entry && lentOf(entry.known)
   }
 
-  /** The id and the outcome of what is asked for with this very input. Undefined: that is to be found out. */
-  replay(
-    identity: Identity,
-    asked: string,
-  ): { readonly id: string; readonly outcome: Outcome } | undefined {
+  /** What was asked for with this very input. Undefined: that is to be found out. */
+  replay(identity: Identity, asked: string): Known | undefined {
     const entry = this.#alive(this.#byName.get(nameOf(identity)))
-    if (entry?.asked !== asked) return undefined
-    const outcome = copyOf(entry.record.outcome)
-    return outcome && { id: entry.record.id, outcome }
+    return entry?.asked === asked ? lentOf(entry.known) : undefined
   }
 
   /** @param drops - as they were when the store was asked */
   remember({ identity, record, retentionMs, asked }: Remembered, drops: number): void {
-    const { outcome } = record
-    if (outcome === undefined || record.fingerprint === ERASED) return
+    const { id, fingerprint, outcome } = record
+    if (outcome === undefined || fingerprint === ERASED) return
     if (drops !== this.#drops || retentionMs < RETENTION_MIN_MS) return
     const kept = asked !== undefined && asked.length <= ASKED_LENGTH_MAX ? asked : undefined
     const name = nameOf(identity)
     const bytes = bytesOf(outcome) + ENTRY_BYTES + 2 * (name.length + (kept?.length ?? 0))
     if (bytes > this.#bytesMax * SHARE_OF_ONE) return
-    this.#remove(this.#byId.get(record.id))
-    const until = this.#now() + this.#ttlMs
-    const copy = { ...record, outcome: copyOf(outcome) }
-    const entry = { name, record: copy, bytes, until, isUsed: false, asked: kept }
-    this.#byId.set(record.id, entry)
+    this.#remove(this.#byId.get(id))
+    const entry = {
+      ...{ name, scope: identity.scope, bytes, isUsed: false, asked: kept },
+      known: { id, fingerprint, outcome: ownOf(outcome) },
+      until: this.#now() + this.#ttlMs,
+    }
+    this.#byId.set(id, entry)
     this.#byName.set(name, entry)
     this.#bytes += bytes
     this.#makeRoom()
@@ -118,6 +124,12 @@ export class OutcomeCache {
   drop(ids: readonly string[]): void {
     this.#drops++
     for (const id of ids) this.#remove(this.#byId.get(id))
+  }
+
+  /** Nor of anything in this scope. */
+  dropScope(scope: string): void {
+    this.#drops++
+    for (const entry of this.#byId.values()) if (entry.scope === scope) this.#remove(entry)
   }
 
   #alive(entry: Entry | undefined): Entry | undefined {
@@ -144,7 +156,7 @@ export class OutcomeCache {
 
   #remove(entry: Entry | undefined): void {
     if (entry === undefined) return
-    this.#byId.delete(entry.record.id)
+    this.#byId.delete(entry.known.id)
     this.#byName.delete(entry.name)
     this.#bytes -= entry.bytes
   }
@@ -160,10 +172,13 @@ function bytesOf({ headers, body }: Outcome): number {
   return 2 * texts + (body?.length ?? 0)
 }
 
+/** In memory of its own: a slice of what a driver has read would keep all of that. */
+function ownOf({ status, headers, body }: Outcome): Outcome {
+  const own = Object.freeze(headers.map((header) => Object.freeze([...header] as const)))
+  return { status, headers: own, body: body && new Uint8Array(body) }
+}
+
 /** Whoever is given bytes may write to them. */
-function copyOf<O extends Outcome | undefined>(outcome: O): O
-function copyOf(outcome: Outcome | undefined): Outcome | undefined {
-  if (outcome?.body === undefined) return outcome
-  const { status, headers, body } = outcome
-  return { status, headers, body: Buffer.from(body) }
+function lentOf({ id, fingerprint, outcome: { status, headers, body } }: Known): Known {
+  return { id, fingerprint, outcome: { status, headers, body: body && Buffer.from(body) } }
 }

@@ -59,8 +59,8 @@ function databaseOf(db: Drizzle, dialect: Dialect): Database<DrizzleQueries, Dri
     within,
     transaction: ({ isolation: isolationLevel = 'read committed' }, work) => {
       const open = (run: Work) => db.transaction(run, { isolationLevel })
-      const lent: CallbackTransaction<DrizzleQueries>['lend'] = (tx, to, isGone) =>
-        lend(tx, to, ASKED, isGone)
+      const lent: CallbackTransaction<DrizzleQueries>['lend'] = (tx, to, end) =>
+        lend(tx, to, ASKED, end)
       return callbackTransaction({ dialect, within, open, lend: lent }, work)
     },
   }

@@ -28,7 +28,11 @@ export interface PostgresJsStoreOptions extends PostgresStoreOptions {
   readonly prepare?: boolean
 }
 
-const ENTRANCES: Entrances = { methods: ['unsafe', 'file', 'savepoint', 'notify'], refuse }
+const ENTRANCES: Entrances = {
+  methods: ['unsafe', 'file', 'savepoint', 'notify'],
+  nesting: ['savepoint'],
+  refuse,
+}
 
 /**
  * Keeps records in PostgreSQL 12 or newer. Only the primary will do.
@@ -63,7 +67,7 @@ function databaseOf<Tx extends PostgresJsQueries & object>(
             await sql.begin(`isolation level ${isolation ?? 'read committed'}`, run),
           // Without values it is a simple query, of as many statements as there are.
           first: limits && (async (tx) => await tx.unsafe(limits.each.join('; '), [], { prepare })),
-          lend: (tx, to, isGone) => lend(tx, to, ENTRANCES, isGone),
+          lend: (tx, to, end) => lend(tx, to, ENTRANCES, end),
         },
         work,
       ),

@@ -14,6 +14,7 @@ import {
 } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { mustHold } from './fence.ts'
+import { never, SessionEnd } from './session-end.ts'
 
 /** How the library does it. */
 export interface CallbackTransaction<Tx> {
@@ -27,7 +28,7 @@ export interface CallbackTransaction<Tx> {
    * What the work gets: it refuses statements after the work has settled, and once the session is gone. Absent: the
    * library's own does.
    */
-  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>, isGone: () => boolean) => Promise<R>
+  readonly lend?: <R>(tx: Tx, work: (tx: Tx) => Promise<R>, end: SessionEnd) => Promise<R>
 }
 
 const PROBE: Statement = { text: 'select 1 as alive', values: [] }
@@ -45,7 +46,7 @@ export async function callbackTransaction<Tx, R>(
   let step = 'opening' as Rejection['step']
   let done: Closing<R> | undefined
   let failure: unknown
-  let isGone = false
+  const end = new SessionEnd()
   let settled: Promise<unknown> | undefined
   const worked = async (tx: Tx): Promise<void> => {
     const begun = first?.(tx).then(
@@ -54,20 +55,22 @@ export async function callbackTransaction<Tx, R>(
     )
     try {
       if (dialect.guard !== undefined) await within(tx, { text: dialect.guard.begin, values: [] })
-      const running = lend === undefined ? work(tx) : lend(tx, work, () => isGone)
+      if (end.hasCome) return
+      const running = lend === undefined ? work(tx) : lend(tx, work, end)
       settled = running.catch(() => undefined)
       done = await running
-      if (isGone) return
       const refused = await begun
+      if (end.hasCome) return
       if (refused !== undefined) throw refused.error
       await mustBeWhole(library, tx, done.last)
       if (done.last !== undefined) await mustHold(done.last, (last) => within(tx, last), dialect)
     } catch (thrown) {
-      if (isGone) return
+      if (end.hasCome) return
       // What was sent behind a refused one was refused for its sake.
       const refused = await begun
       const error = refused === undefined ? thrown : refused.error
       const isKnown = error instanceof RolledBackError || (await isAlive(library, tx))
+      if (end.hasCome) return
       failure = isKnown ? error : new ConnectionLostError(error)
       throw failure
     }
@@ -78,12 +81,12 @@ export async function callbackTransaction<Tx, R>(
       step = 'working'
       await worked(tx)
       // Told that it is over, the library would send COMMIT, on what is another's connection by now.
-      if (isGone) await NEVER
+      if (end.hasCome) await never()
     })
   } catch (error) {
     if (step === 'working' && failure === undefined) {
       // The library gives up as soon as its session has ended, while the work goes on. No second try beside the first.
-      isGone = true
+      end.come()
       await settled
       throw new ConnectionLostError(error)
     }
@@ -112,8 +115,6 @@ function isAlive<Tx>({ dialect, within }: CallbackTransaction<Tx>, tx: Tx): Prom
     (error: unknown) => dialect.hasAnswered(error),
   )
 }
-
-const NEVER = new Promise<never>(() => undefined)
 
 interface Rejection {
   readonly step: 'opening' | 'working' | 'committing'

@@ -34,8 +34,13 @@ export interface Limiting {
   readonly endsIdle: boolean
 }
 
+/** Waiting for a lock, one statement, silence between two. */
+export type LimitName = 'lock' | 'statement' | 'idle'
+
 /** The limits of one transaction. */
 export interface Limits {
+  /** Which there are. */
+  readonly of: readonly LimitName[]
   /** A statement each, which takes no snapshot: `set transaction` may follow. */
   readonly each: readonly string[]
   /** All in one, through any protocol. */

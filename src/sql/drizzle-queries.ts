@@ -3,7 +3,7 @@ import type { Rows, Statement } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { type Entrances, refuseAtOnce } from './lent-client.ts'
 import { questionMarks } from './placeholders.ts'
-import { type ErringPool, listenToErrors } from './pool-errors.ts'
+import { type ErringClient, type ErringPool, listenToErrors } from './pool-errors.ts'
 
 /** Drizzle's names for the levels that keep a promise. */
 export type DrizzleLevel = 'read committed' | 'repeatable read' | 'serializable'
@@ -24,6 +24,8 @@ export const ASKED: Entrances = {
     ...['execute', 'select', 'selectDistinct', 'selectDistinctOn', 'insert', 'update', 'delete'],
     ...['transaction', 'run', 'all', 'get', 'values', '$count', 'refreshMaterializedView', 'with'],
   ],
+  members: ['query', '_query'],
+  nesting: ['transaction'],
   refuse: refuseAtOnce,
 }
 
@@ -52,10 +54,13 @@ export function kindOf(db: object): string {
   return kinds.find((kind) => kind === 'PgDatabase' || kind === 'MySqlDatabase') ?? own
 }
 
-/** Drizzle listens to no errors of a pool of node-postgres, nor of its clients. */
+/** Drizzle listens to no errors of a pool of node-postgres, nor of its clients, nor of a client alone. */
 export function listenBelow(db: object): void {
-  const { $client: pool } = db as { readonly $client?: object }
-  if (pool !== undefined && 'totalCount' in pool) listenToErrors(pool as unknown as ErringPool)
+  const { $client: below } = db as { readonly $client?: object }
+  if (below === undefined) return
+  if ('totalCount' in below) listenToErrors(below as unknown as ErringPool)
+  else if ('on' in below && 'connection' in below)
+    (below as unknown as ErringClient).on('error', () => undefined)
 }
 
 /** A statement as Drizzle's `SQLWrapper`. */

@@ -1,4 +1,5 @@
 /** What the errors of PostgreSQL say: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+import type { LimitName } from './database.ts'
 import type { Failure } from './dialect.ts'
 import { unwrapped } from './wrapped-error.ts'
 
@@ -43,7 +44,7 @@ export function hasAnswered(error: unknown): boolean {
  * Which limit of a stage may have been over: a lock that was not had (NOWAIT says the same), a statement that was
  * cancelled (by whomever), a session that ended. Node-postgres tells an ended session by an error without a code.
  */
-export function limitOf(error: unknown): 'lock' | 'statement' | 'idle' | undefined {
+export function limitOf(error: unknown): LimitName | undefined {
   switch (sqlState(error)) {
     case '55P03':
       return 'lock'

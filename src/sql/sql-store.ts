@@ -202,7 +202,7 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
         return { value }
       })
     } catch (error) {
-      throw this.#errors.ofCommit(error, { ...hold, step }, limits !== undefined)
+      throw this.#errors.ofCommit(error, { ...hold, step }, limits)
     }
   }
 

@@ -6,7 +6,7 @@
  */
 import { type Duration, milliseconds } from '../core/duration.ts'
 import { ConfigError } from '../core/errors.ts'
-import type { Limiting, Limits, Rows, Statement } from './database.ts'
+import type { LimitName, Limiting, Limits, Rows, Statement } from './database.ts'
 import { text } from './rows.ts'
 
 /** Durations from 1 ms to 24 h; `false`: Pawl sets none. */
@@ -39,12 +39,11 @@ const SETTINGS = {
   lock: 'lock_timeout',
   statement: 'statement_timeout',
   idle: 'idle_in_transaction_session_timeout',
-} as const
-type Name = keyof typeof SETTINGS
-const NAMES = Object.keys(SETTINGS) as Name[]
+} as const satisfies Record<LimitName, string>
+const NAMES = Object.keys(SETTINGS) as LimitName[]
 
 /** Milliseconds. `'lease'`: that of the stage. */
-type Asked = Readonly<Record<Name, number | 'lease' | 'none'>>
+type Asked = Readonly<Record<LimitName, number | 'lease' | 'none'>>
 
 /** In milliseconds, 0 is none. A setting that the server does not know has no row, and is not set. */
 const CURRENT: Statement = {
@@ -78,7 +77,7 @@ export function stageLimits(
       `stageTimeouts: expected false or { lock, statement, idle }, got ${JSON.stringify(stageTimeouts)}.`,
     )
   }
-  const msOf = (name: Name, byDefault: 'lease' | 'none'): Asked[Name] => {
+  const msOf = (name: LimitName, byDefault: 'lease' | 'none'): Asked[LimitName] => {
     const value = stageTimeouts[name]
     if (value === undefined) return byDefault
     return value === false ? 'none' : milliseconds(`stageTimeouts.${name}`, value, DURATION)
@@ -121,23 +120,39 @@ export class StageLimits {
       const has = own.get(SETTINGS[name])
       // A shorter one stays: it is somebody's decision about this server. 0 is none.
       if (ms === 'none' || has === undefined || (has > 0 && has <= ms)) return []
-      return [{ name: SETTINGS[name], value: `'${String(ms)}ms'` }]
+      return [{ of: name, name: SETTINGS[name], value: `'${String(ms)}ms'` }]
     })
     if (set.length === 0) return undefined
     const calls = set.map(({ name, value }) => `set_config('${name}', ${value}, true)`)
     return {
+      of: set.map(({ of }) => of),
       each: set.map(({ name, value }) => `set local ${name} = ${value}`),
       together: { text: `select ${calls.join(', ')}`, values: [] },
     }
   }
 }
 
-/** What to do about a stage that one of them ended, as the end of a sentence. */
-export const REMEDIES: Readonly<Record<Name, string>> = {
+/**
+ * What to do about a stage that one of them may have ended, as the end of a sentence.
+ *
+ * @param limits - those that were set for it; what else there is was there before
+ */
+export function remedyFor(limit: LimitName, limits: Limits): string | undefined {
+  return limits.of.includes(limit) ? REMEDIES[limit] : ELSEWHERE[limit]
+}
+
+const REMEDIES: Readonly<Record<LimitName, string>> = {
   lock: 'look at who holds the lock, or wait for it longer: stageTimeouts.lock of the store, by default the lease',
   statement:
     'make the statement faster, or let it take longer: stageTimeouts.statement of the store, by default the lease',
   idle:
-    'keep what is not of the database out of the stage: the server ends the session of one that sends nothing for ' +
-    'longer than stageTimeouts.idle of the store, by default the lease',
+    'look at why its connection is lost: a network, a restart, or that the stage sends nothing for longer than ' +
+    'stageTimeouts.idle of the store, by default the lease; then keep what is not of the database out of it',
+}
+
+const ELSEWHERE: Readonly<Partial<Record<LimitName, string>>> = {
+  lock: 'look at who holds the lock, or at lock_timeout of the role, the database or the connection',
+  statement:
+    'make the statement faster, or look at statement_timeout of the role, the database or the connection, and at ' +
+    'who cancels statements',
 }

@@ -17,11 +17,12 @@ import {
   ConnectError,
   ConnectionLostError,
   FencedError,
+  type Limits,
   RolledBackError,
 } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { limitOf } from './postgres-errors.ts'
-import { REMEDIES } from './stage-timeouts.ts'
+import { remedyFor } from './stage-timeouts.ts'
 
 /** Marks what the application's own work threw, so that its errors are never taken for Pawl's. */
 class FromWork extends Error {
@@ -78,17 +79,21 @@ export class Translation {
   }
 
   /** Of a transaction that carries a record's change, and may have had limits. */
-  ofCommit(error: unknown, at: Hold & { readonly step: string }, isLimited = false): unknown {
+  ofCommit(error: unknown, at: Hold & { readonly step: string }, limits?: Limits): unknown {
     const told = this.#ofCommit(error, at)
     // What the application threw may be anything, also nothing.
-    if (!isLimited || !(told instanceof AbortedError || told instanceof CommitUnknownError))
+    if (
+      limits === undefined ||
+      !(told instanceof AbortedError || told instanceof CommitUnknownError)
+    )
       return told
     const limit = limitOf(told.cause)
-    if (limit === undefined) return told
+    const remedy = limit && remedyFor(limit, limits)
+    if (remedy === undefined) return told
     const { cause } = told
     return told instanceof AbortedError
-      ? new AbortedError(cause, REMEDIES[limit])
-      : new CommitUnknownError(cause, REMEDIES[limit])
+      ? new AbortedError(cause, remedy)
+      : new CommitUnknownError(cause, remedy)
   }
 
   #ofCommit(error: unknown, at: Hold & { readonly step: string }): unknown {

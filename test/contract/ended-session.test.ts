@@ -2,9 +2,14 @@
  * Goal: a stage whose session the server ends while it sends nothing commits nothing, keeps its process alive, and is
  * tried again, through every library. Method: end its session, and go on in it once the server has none of it left.
  */
+import { sql as words } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/postgres-js'
 import pg from 'pg'
+import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest'
-import { createIdempotency } from '../../src/index.ts'
+import { drizzleStore } from '../../src/databases/drizzle.ts'
+import { postgresJsStore } from '../../src/databases/postgres.ts'
+import { createIdempotency, type Store } from '../../src/index.ts'
 import { engineOf } from './engine-of.ts'
 import { type SqlStoreUnderTest, STORES } from './stores.ts'
 
@@ -55,6 +60,80 @@ describe.each(STORES.filter(([name]) => engineOf(name) === 'postgres'))('%s', (n
       expect([tries, late]).toEqual([2, [expect.any(Error)]])
       const made = (await effects?.committed())?.filter((one) => one === by || one === 'late')
       expect(made).toEqual([by])
+    },
+  )
+})
+
+describe('in a savepoint, which postgres.js would go on with on the connection of the next one', () => {
+  type Insert = (note: string) => PromiseLike<unknown>
+  /** A savepoint of each library, whose work is given a way to insert. */
+  const ways: readonly (readonly [
+    name: string,
+    open: (client: postgres.Sql, table: string) => Store<unknown>,
+    save: (tx: unknown, work: (insert: Insert) => Promise<void>) => Promise<unknown>,
+  ])[] = [
+    [
+      'postgres.js',
+      (client, table) => postgresJsStore(client, { table }) as Store<unknown>,
+      (tx, work) =>
+        (tx as postgres.TransactionSql).savepoint((inner) =>
+          work((note) => inner`insert into ${inner(ROWS)} (note) values (${note})`),
+        ),
+    ],
+    [
+      'drizzle, postgres-js',
+      (client, table) => drizzleStore(drizzle(client), { table }),
+      (tx, work) =>
+        (tx as ReturnType<typeof drizzle>).transaction((inner) =>
+          work((note) =>
+            inner.execute(words`insert into ${words.identifier(ROWS)} (note) values (${note})`),
+          ),
+        ),
+    ],
+  ]
+  const ROWS = `ended_${process.pid}`
+
+  test.each(ways)(
+    '44 · %s: nothing of it is sent, and the stage is tried again',
+    async (name, open, save) => {
+      const table = `${ROWS}_${name.startsWith('d') ? 'd' : 'p'}`
+      const client = postgres(inject('postgresUrl'), { max: 1, onnotice: () => undefined })
+      onTestFinished(() => client.end())
+      await client.unsafe(`create table if not exists ${ROWS} (note text)`)
+      onTestFinished(async () => {
+        await client.unsafe(
+          `drop table if exists ${ROWS}, ${table}, ${table}_backlog, ${table}_migration`,
+        )
+      })
+      const store = open(client, table)
+      await store.migrate()
+      const idempotency = createIdempotency({ store, lease: '1s' })
+      onTestFinished(() => idempotency.close({ wait: 0 }))
+      let tries = 0
+      const late: unknown[] = []
+      const request = { operation: 'o', scope: 's', key: name, input: null }
+      const result = await idempotency.run(request, (__, run) =>
+        run.finish(async (tx) => {
+          const isFirst = ++tries === 1
+          await save(tx, async (insert) => {
+            await insert(`${name} ${String(tries)}`)
+            if (!isFirst) return
+            await new Promise((resolve) => setTimeout(resolve, 1_500))
+            // Somebody else's transaction is open on what was this one's connection.
+            await client.begin(async (other) => {
+              const sent = async (): Promise<unknown> => await insert(`${name}, late`)
+              late.push(await sent().catch((error: unknown) => error))
+              await other`select 1`
+            })
+          })
+          return { status: 201 }
+        }),
+      )
+      expect(result).toMatchObject({ kind: 'finished', outcome: { status: 201 } })
+      expect(tries).toBe(2)
+      await vi.waitFor(() => expect(late).toEqual([expect.any(Error)]))
+      const rows = await client.unsafe(`select note from ${ROWS} where note like '${name}%'`)
+      expect(rows.map(({ note }) => note as unknown)).toEqual([`${name} 2`])
     },
   )
 })

@@ -38,7 +38,7 @@ function start(
       return { status: 201, headers: { etag: '"1"' }, body: `seat ${String(runs)}` }
     })
   return {
-    ...{ idempotency, book },
+    ...{ idempotency, store, book },
     claims: () => claims,
     runs: () => runs,
     later: (ms: number) => void (now += ms),
@@ -84,6 +84,18 @@ test('what one caller does with the bytes, the next one does not see', async () 
     expect(textOf(result)).toBe('seat 1')
     if (result.kind === 'finished') result.outcome.body?.fill(0)
   }
+})
+
+test('nor what he tries to do with its headers', async () => {
+  const { book } = start()
+  await book()
+  await book()
+  const result = await book()
+  if (result.kind !== 'finished') throw new Error(result.kind)
+  const headers = result.outcome.headers as [string, string][]
+  expect(() => headers.push(['x-mine', 'yes'])).toThrow(TypeError)
+  Object.assign(result.outcome, { status: 500 })
+  expect(await book()).toMatchObject({ outcome: { status: 201 } })
 })
 
 test('other scopes, operations and keys have outcomes of their own', async () => {
@@ -134,6 +146,22 @@ test('what is erased here is erased at once, and the tombstone is told as one ea
   for (let nth = 0; nth < 3; nth++)
     expect(await book()).toMatchObject({ replayed: true, outcome: { erased: true } })
   expect(runs()).toBe(1)
+})
+
+test('so is what another process has forgotten or erased before', async () => {
+  const { idempotency, store, book, runs } = start()
+  const elsewhere = createOperator(createIdempotency({ store }))
+  const operator = createOperator(idempotency)
+  const first = await book()
+  await book()
+  await elsewhere.forget(first.id)
+  await expect(operator.forget(first.id)).rejects.toMatchObject({ code: 'record_not_found' })
+  expect(await book()).toMatchObject({ replayed: false })
+  await book()
+  await elsewhere.purgeScope('s')
+  await operator.purgeScope('s')
+  expect(await book()).toMatchObject({ replayed: true, outcome: { erased: true } })
+  expect(runs()).toBe(2)
 })
 
 test('what is forgotten while it is being read is not remembered', async () => {

@@ -1,6 +1,7 @@
 /** Goal: a lent client is the client in everything, until the work has settled. */
 import { expect, test } from 'vitest'
-import { lend } from '../../../src/sql/lent-client.ts'
+import { type Entrances, lend, refuse } from '../../../src/sql/lent-client.ts'
+import { SessionEnd } from '../../../src/sql/session-end.ts'
 
 class Client {
   readonly #secret = 'own'
@@ -40,4 +41,66 @@ test.each([
   await expect(kept?.query('select 1')).rejects.toMatchObject({ code: 'transaction_ended' })
   expect(client.asked).toBe(0)
   expect(await client.query('select 1')).toBe('own select 1')
+})
+
+const SAVING: Entrances = {
+  ...{ methods: ['query', 'savepoint'], members: ['tables'], nesting: ['savepoint'], refuse },
+}
+
+/** As postgres.js has it: told that the function has settled, it sends that to whoever has the connection now. */
+class Saving extends Client {
+  readonly tables = { rides: 'all of them' }
+  readonly told: string[] = []
+
+  async savepoint<R>(work: (inner: Client) => Promise<R>): Promise<R> {
+    try {
+      const value = await work(new Client())
+      this.told.push('release')
+      return value
+    } catch (error) {
+      this.told.push('rollback to')
+      throw error
+    }
+  }
+}
+
+test('a savepoint lends its own client, and is told what came of the work', async () => {
+  const client = new Saving()
+  const answer = await lend(
+    client,
+    async (lent) => {
+      const failed = lent.savepoint(() => Promise.reject(new Error('sold out')))
+      await expect(failed).rejects.toThrow('sold out')
+      return await lent.savepoint((inner) => inner.query('select 1'))
+    },
+    SAVING,
+    new SessionEnd(),
+  )
+  expect([answer, client.told]).toEqual(['own select 1', ['rollback to', 'release']])
+})
+
+test('when the session ends inside of one, whoever waits is told, nothing is sent, and the library is told nothing', async () => {
+  const client = new Saving()
+  const end = new SessionEnd()
+  const late: unknown[] = []
+  const ended = { code: 'transaction_ended' }
+  await lend(
+    client,
+    async (lent) => {
+      const inside = lent.savepoint(async (inner) => {
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        late.push(await inner.query('insert').catch((error: unknown) => error))
+        throw new Error('given up')
+      })
+      setTimeout(() => end.come(), 5)
+      await expect(inside).rejects.toMatchObject(ended)
+      await expect(lent.query('select 1')).rejects.toMatchObject(ended)
+      expect(() => lent.tables).toThrow(expect.objectContaining(ended) as Error)
+      await new Promise((resolve) => setTimeout(resolve, 40))
+    },
+    SAVING,
+    end,
+  )
+  expect(late).toEqual([expect.objectContaining(ended)])
+  expect(client.told).toEqual([])
 })

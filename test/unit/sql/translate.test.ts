@@ -5,6 +5,7 @@ import { postgres } from '../../../src/sql/postgres.ts'
 import { fromWork, Translation } from '../../../src/sql/translate.ts'
 
 const errors = new Translation(postgres, '"idempotency_key"')
+const LIMITS = { of: ['idle'], each: [], together: { text: '', values: [] } } as const
 const at = { id: 'ikey_1', owner: 'me', attempt: 1, step: 'charged' }
 const sql = (code: string) => Object.assign(new Error(code), { code })
 
@@ -24,7 +25,7 @@ test.each([undefined, null, 'no seat', { cause: 'full' }])(
     const thrown: unknown = await fromWork(Promise.reject(own as Error)).catch(
       (error: unknown) => error,
     )
-    expect(errors.ofCommit(thrown, at, true)).toBe(own)
+    expect(errors.ofCommit(thrown, at, LIMITS)).toBe(own)
   },
 )
 
