@@ -1,7 +1,6 @@
 /** Conformance 26–30: duplicates that come while the first one runs. */
 import { describe, expect, test } from 'vitest'
 import { type App, effect, FRAMEWORKS, gate, rideHandler, setup } from '../support/app.ts'
-import { engineName } from '../support/engine.ts'
 import { eventually } from '../support/api-process.ts'
 import type { Reply } from '../support/http-client.ts'
 
@@ -67,9 +66,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
     const waiters = Array.from({ length: 20 }, () =>
       app.send({ key: 'k', body }).finally(() => answered++),
     )
-    // PostgreSQL looks for many at once.
-    const enough = ['postgres', 'pgbouncer'].includes(engineName()) ? 20 : 60
-    await eventually('the waiters to look, and to look again', () => looks >= enough)
+    await eventually('the waiters to look, and to look again', () => looks >= 60)
     expect(await app.send({ key: 'other', body })).toMatchObject({ status: 201 })
     await eventually('no transaction to be open', async () => (await app.database.open()) === 0)
     expect(answered).toBe(0)
@@ -162,8 +159,8 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
     expect((await app.effects('k')).map(({ stage }) => stage)).toEqual(['one', 'two'])
   })
 
-  /** Holds the second request between its lost claim and its look at the record, and does something meanwhile. */
-  async function betweenClaimAndLook(
+  /** Holds the second request in front of its claim, and does something meanwhile: test/contract/lost-claim.test.ts is nearer. */
+  async function beforeClaim(
     meanwhile: (at: { app: App; finishFirst: () => Promise<Reply> }) => Promise<void>,
   ): Promise<{ app: App; first: Reply; second: Reply }> {
     const look = gate()
@@ -190,7 +187,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
   }
 
   test('29 · lost the claim to a winner that has already finished → replay, not 409', async () => {
-    const { app, first, second } = await betweenClaimAndLook(async ({ finishFirst }) => {
+    const { app, first, second } = await beforeClaim(async ({ finishFirst }) => {
       await finishFirst()
     })
     expect(second).toReplay(first)
@@ -198,7 +195,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
   })
 
   test('29 · the record vanished in between → claimed again, executed', async () => {
-    const { app, first, second } = await betweenClaimAndLook(async ({ app, finishFirst }) => {
+    const { app, first, second } = await beforeClaim(async ({ app, finishFirst }) => {
       await finishFirst()
       await app.database.query('delete from idempotency_key where scope = $1', [`${app.scope}/u1`])
     })

@@ -7,11 +7,10 @@ import { eventually } from './api-process.ts'
 import type { AppDatabase, Reached, Row } from './app-database.ts'
 
 export function onPostgres(reached: Reached): AppDatabase {
-  const { at, name, elsewhere, pipeline = false, max, down, beforeLook } = reached
+  const { at, name, elsewhere, pipeline = false, max, down } = reached
   const where = down === true ? { host: '127.0.0.1', port: 1 } : { connectionString: at, pipeline }
   const pool = new pg.Pool({ application_name: name, max, ...where })
   pool.on('error', () => undefined)
-  watchQueries(pool, beforeLook)
   const count = async (condition: string): Promise<number> => {
     const text = `select count(*)::int as n from pg_stat_activity
        where application_name = $1 and pid <> pg_backend_pid() and ${condition}`
@@ -42,21 +41,4 @@ export function onPostgres(reached: Reached): AppDatabase {
     },
     end: () => pool.end(),
   }
-}
-
-/** Statements are told apart by what they do, not by how they are written. */
-const isLook = (statement: string): boolean =>
-  /^\s*select\b/i.test(statement) && /\bexpired\b/.test(statement)
-
-/** Those that are sent on the pool itself. */
-function watchQueries(pool: pg.Pool, before: Reached['beforeLook']): void {
-  if (before === undefined) return
-  const query = pool.query.bind(pool) as (asked: unknown, ...rest: unknown[]) => Promise<unknown>
-  Object.assign(pool, {
-    query: async (asked: unknown, ...rest: unknown[]) => {
-      const text = typeof asked === 'string' ? asked : (asked as { text: string }).text
-      if (isLook(text)) await before()
-      return await query(asked, ...rest)
-    },
-  })
 }

@@ -45,7 +45,7 @@ export interface DatabaseOptions {
   readonly commit?: (commit: () => void) => void
   /** Nobody is there. */
   readonly down?: boolean
-  /** Awaited before a record is looked at: on PostgreSQL between the two statements of a claim, else before it. */
+  /** Awaited before a record is claimed, or looked at. */
   readonly beforeLook?: () => Promise<void> | void
 }
 
@@ -76,7 +76,7 @@ export function appDatabase(name: string, options: DatabaseOptions): AppDatabase
   switch (engine) {
     case 'postgres':
     case 'pgbouncer':
-      return onPostgres(reached)
+      return watched(onPostgres(reached), reached)
     case 'mysql2':
     case 'mariadb':
       return watched(onMysql(engine, reached), reached)
