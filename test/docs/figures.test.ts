@@ -8,11 +8,11 @@ import { describe, expect, test } from 'vitest'
 import type { Engines } from '../../bench/engines.ts'
 import { enginesTable } from '../../bench/report.ts'
 import type { Comparison } from '../../bench/slices.ts'
+import { type Results as Tabled, TABLES } from '../../bench/tables.ts'
 import { pages, ROOT } from './markdown.ts'
 
 /** What `--json` writes, as far as text quotes it. */
-interface Results {
-  readonly comparisons: readonly Comparison[]
+interface Results extends Tabled {
   readonly engines?: Engines
 }
 
@@ -46,16 +46,21 @@ describe('tables', () => {
     ),
   )
 
-  test('there is the one of the engines', () => {
+  test('there are that of the engines, and those of performance', () => {
     expect(quotes.map(([title]) => title)).toEqual([
       'docs/databases.md, of bench/results/2026-11-25-engines.json',
+      'docs/performance.md, of bench/results/2026-11-26-performance.json#comparisons',
+      'docs/performance.md, of bench/results/2026-11-26-performance.json#peers',
+      'docs/performance.md, of bench/results/2026-11-26-performance.json#replays',
     ])
   })
 
-  test.each(quotes)('%s', (_, json, table) => {
-    const { engines } = results(json)
-    if (engines === undefined) throw new Error(`${json}: nothing of engines`)
-    expect(table).toBe(enginesTable(engines))
+  test.each(quotes)('%s', (_, quoted, table) => {
+    const [json = '', name] = quoted.split('#')
+    const { engines, ...found } = results(json)
+    const made = name === undefined ? engines && enginesTable(engines) : TABLES[name]?.(found)
+    if (made === undefined) throw new Error(`${quoted}: there is no such table`)
+    expect(table).toBe(made)
   })
 })
 
