@@ -8,12 +8,11 @@ import { type CallbackTransaction, callbackTransaction } from '../sql/callback-t
 import type { Database, Rows, Statement } from '../sql/database.ts'
 import type { Dialect } from '../sql/dialect.ts'
 import { mysql, postgres, sqlite } from '../sql/dialects.ts'
-import { ASKED, kindOf, listenBelow, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
+import { ASKED, kindOf, limitingOf, rowsOf, wrapped } from '../sql/drizzle-queries.ts'
 import type { DrizzleConfig, DrizzleLevel, DrizzleQueries } from '../sql/drizzle-queries.ts'
 import { lend } from '../sql/lent-client.ts'
 import { drizzleRoots } from '../sql/root-handles.ts'
 import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
-import { LIMITED } from '../sql/stage-timeouts.ts'
 import { dialectOf } from '../sql/supported.ts'
 import { syncSqlite, type SyncSqliteLike } from '../sql/sync-sqlite.ts'
 
@@ -42,7 +41,6 @@ export function drizzleStore<Db extends DrizzleLike>(
   options: PostgresStoreOptions = {},
 ): Store<DrizzleTxOf<Db>, DrizzleLevel> {
   const dialect = dialectOf('drizzleStore', kindOf(db), DIALECTS)
-  if (dialect === postgres) listenBelow(db)
   const database = dialect === sqlite ? ofSqlite(db) : databaseOf(db as unknown as Drizzle, dialect)
   return sqlStore(database as never, dialect, options, () => drizzleRoots(db))
 }
@@ -54,7 +52,7 @@ function databaseOf(db: Drizzle, dialect: Dialect): Database<DrizzleQueries, Dri
   const within = async (on: DrizzleQueries, statement: Statement): Promise<Rows> =>
     rowsOf(await on.execute(wrapped(statement, dialect)))
   return {
-    limiting: dialect === postgres ? LIMITED : undefined,
+    limiting: limitingOf(db, dialect),
     query: (statement) => within(db, statement),
     within,
     transaction: ({ isolation: isolationLevel = 'read committed' }, work) => {

@@ -55,7 +55,8 @@ function databaseOf<Tx extends PostgresJsQueries & object>(
   const send = async (on: PostgresJsQueries, { text, values }: Statement): Promise<Rows> =>
     inSnakeCase([...((await on.unsafe(text, [...values] as never[], { prepare })) as Rows)])
   return {
-    limiting: { withBegin: true, endsIdle: true },
+    // Its first versions of 3.4 never tell that a session at rest has ended: the stage would hang.
+    limiting: { withBegin: true, endsIdle: false },
     query: (statement) => send(sql, statement),
     within: send,
     transaction: ({ isolation, limits }, work) =>

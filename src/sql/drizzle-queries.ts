@@ -1,5 +1,5 @@
 /** How Drizzle is asked without being imported: statements in its `SQLWrapper`, answers in the form of each driver. */
-import type { Rows, Statement } from './database.ts'
+import type { Limiting, Rows, Statement } from './database.ts'
 import type { Dialect } from './dialect.ts'
 import { type Entrances, refuseAtOnce } from './lent-client.ts'
 import { questionMarks } from './placeholders.ts'
@@ -55,12 +55,20 @@ export function kindOf(db: object): string {
 }
 
 /** Drizzle listens to no errors of a pool of node-postgres, nor of its clients, nor of a client alone. */
-export function listenBelow(db: object): void {
+function listenBelow(db: object): void {
   const { $client: below } = db as { readonly $client?: object }
   if (below === undefined) return
   if ('totalCount' in below) listenToErrors(below as unknown as ErringPool)
   else if ('on' in below && 'connection' in below)
     (below as unknown as ErringClient).on('error', () => undefined)
+}
+
+/** How its transactions on PostgreSQL are limited; its clients are listened to. Of postgres.js it is a function. */
+export function limitingOf(db: object, { name }: Pick<Dialect, 'name'>): Limiting | undefined {
+  if (name !== 'postgres') return undefined
+  listenBelow(db)
+  const { $client: below } = db as { readonly $client?: unknown }
+  return { withBegin: false, endsIdle: typeof below !== 'function' }
 }
 
 /** A statement as Drizzle's `SQLWrapper`. */

@@ -17,7 +17,8 @@ export interface StageTimeouts {
   readonly statement?: Duration | false
   /**
    * Between two statements (`idle_in_transaction_session_timeout`): the server then ends the session, and the stage is
-   * tried again. The lease by default; none by default with Kysely, which may end the process when a session ends.
+   * tried again. The lease by default. None by default with Kysely, which may end the process when a session ends, and
+   * with postgres.js, which before 3.4.9 may never tell.
    */
   readonly idle?: Duration | false
 }

@@ -17,8 +17,8 @@ const BY_HAND = ['by hand', '30s'] as const
 const AS_SILENT = ['as it is silent for longer than the lease', '1s'] as const
 
 describe.each(STORES.filter(([name]) => engineOf(name) === 'postgres'))('%s', (name, open) => {
-  // Kysely does not listen to errors of its clients, so the server is not told to end such a session.
-  const ways = name.startsWith('kysely') ? [BY_HAND] : [BY_HAND, AS_SILENT]
+  // With Kysely and postgres.js the server is not told to end such a session.
+  const ways = /kysely|postgres[.-]js/.test(name) ? [BY_HAND] : [BY_HAND, AS_SILENT]
   let under: SqlStoreUnderTest
   beforeAll(async () => {
     under = await open()
@@ -74,7 +74,8 @@ describe('in a savepoint, which postgres.js would go on with on the connection o
   ])[] = [
     [
       'postgres.js',
-      (client, table) => postgresJsStore(client, { table }) as Store<unknown>,
+      (client, table) =>
+        postgresJsStore(client, { table, stageTimeouts: { idle: '1s' } }) as Store<unknown>,
       (tx, work) =>
         (tx as postgres.TransactionSql).savepoint((inner) =>
           work((note) => inner`insert into ${inner(ROWS)} (note) values (${note})`),
@@ -82,7 +83,7 @@ describe('in a savepoint, which postgres.js would go on with on the connection o
     ],
     [
       'drizzle, postgres-js',
-      (client, table) => drizzleStore(drizzle(client), { table }),
+      (client, table) => drizzleStore(drizzle(client), { table, stageTimeouts: { idle: '1s' } }),
       (tx, work) =>
         (tx as ReturnType<typeof drizzle>).transaction((inner) =>
           work((note) =>

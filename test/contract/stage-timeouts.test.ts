@@ -270,7 +270,7 @@ describe.each(LIBRARIES)('%s', (name, open) => {
     const idempotency = createIdempotency({ store: under.store, lease: '7s' })
     onTestFinished(() => idempotency.close({ wait: 0 }))
     const request = { operation: 'o', scope: 's', key: 'limits', input: null }
-    const idle = name.startsWith('kysely') ? '0' : '7s'
+    const idle = /kysely|postgres[.-]js/.test(name) ? '0' : '7s'
     await idempotency.run(request, (_, run) =>
       run.stage('a', (tx) =>
         // Not all of them give rows here: what is not so divides by zero.
