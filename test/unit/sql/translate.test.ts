@@ -29,6 +29,28 @@ test.each([undefined, null, 'no seat', { cause: 'full' }])(
   },
 )
 
+test.each([
+  ['57014', ['statement'], /stageTimeouts\.statement/],
+  ['57014', ['idle'], /statement_timeout of the role/],
+  ['55P03', ['lock'], /stageTimeouts\.lock/],
+  ['55P03', ['idle'], /lock_timeout of the role/],
+] as const)(
+  'after %s under limits of %j the remedy is about the one that was over',
+  (code, of, told) => {
+    const error = errors.ofCommit(sql(code), at, { ...LIMITS, of })
+    expect(error).toMatchObject({
+      name: 'AbortedError',
+      remedy: expect.stringMatching(told) as string,
+    })
+  },
+)
+
+test('a connection that was lost without a limit of silence is not told to be one', () => {
+  const lost = new ConnectionLostError(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
+  const { remedy } = errors.ofCommit(lost, at, { ...LIMITS, of: ['lock'] }) as { remedy?: string }
+  expect(remedy).toBeUndefined()
+})
+
 test('and with the connection lost behind it, an abort', async () => {
   const thrown: unknown = await fromWork(Promise.reject(sql('22012'))).catch(
     (error: unknown) => error,
