@@ -10,6 +10,7 @@ import { barsOf, chartOf } from './chart.ts'
 import { type Engines, measureEngines } from './engines.ts'
 import { ENGINES } from './libraries.ts'
 import { type Asked, ON_POSTGRES, onPostgres, type OnPostgres } from './on-postgres.ts'
+import { plotsOf } from './plots.ts'
 import { type Ratios, ratiosOf, replayPerSecondOf, roundTripsOf } from './ratios.ts'
 import { REDIS_MODES } from './redis-beside.ts'
 import { ranOf, tableOf } from './report.ts'
@@ -25,6 +26,7 @@ const HELP = `npm run bench -- [options]
                  ${BASELINE}
   --json FILE    write machine, settings, every sample, and the figures that goals are set for to FILE
   --svg FILE     write a chart of all that was compared with a bare way to FILE
+  --plots FILE   write plots of growth, where it was measured, to FILE
   --keys N       records in the table of replay: 1,000,000 by default, 20,000 with --quick
   --large        growth goes on to ten million keys
   --redis MODE   for peers on Redis: shipped (default), as its makers ship it, without a log of changes; or durable,
@@ -71,6 +73,7 @@ const { values } = parseArgs({
     check: { type: 'boolean', default: false },
     json: { type: 'string' },
     svg: { type: 'string' },
+    plots: { type: 'string' },
     keys: { type: 'string' },
     large: { type: 'boolean', default: false },
     redis: { type: 'string', default: 'shipped' },
@@ -115,6 +118,11 @@ async function main(only: readonly string[]): Promise<void> {
       chartOf('Requests a second, of the same without protection', barsOf(all)),
     )
   }
+  const { growth } = measured
+  if (values.plots !== undefined && growth !== undefined) {
+    const title = 'Requests a second, of those at the reference (1)'
+    writeFileSync(values.plots, plotsOf(title, growth.series))
+  }
   if (values.check) check(comparisons, ratios)
 }
 
@@ -128,10 +136,11 @@ function askedOf(only: readonly string[]): Asked {
   return {
     only,
     slices: quick
-      ? { warmMs: 800, sliceMs: 250, pairs: 5 }
+      ? { warmMs: 600, sliceMs: 200, pairs: 5 }
       : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
     keys,
     sizes: large ? [...sizes, 1e7] : sizes,
+    settleMs: quick ? 3_000 : 12_000,
     requests: quick ? 2_000 : 20_000,
     redis,
   }

@@ -16,7 +16,7 @@ import { responseWays } from './response.ts'
 import { countRoundTrips, type RoundTrips } from './round-trips.ts'
 import { postgresDatabase, postgresSettings } from './servers.ts'
 import { installOriginal, openServices, openShared } from './services.ts'
-import { against, compare, type Comparison, measure, type SliceOptions } from './slices.ts'
+import { against, compare, type Comparison, measure, settle, type SliceOptions } from './slices.ts'
 import { engineWays, httpWays } from './workloads.ts'
 
 const POOL = 32
@@ -35,11 +35,14 @@ export const ON_POSTGRES = [
 ] as const
 
 type Slices = Omit<SliceOptions, 'concurrency'>
+type Settled = Slices & Pick<Asked, 'settleMs'>
 
 /** What is asked of a run. */
 export interface Asked {
   readonly only: readonly string[]
   readonly slices: Slices
+  /** Before the first comparison of a process, for each way. */
+  readonly settleMs: number
   /** Records in the table of `replay`. */
   readonly keys: number
   /** Of the tables of `growth`, in keys. */
@@ -61,7 +64,7 @@ export interface OnPostgres {
 }
 
 export async function onPostgres(asked: Asked, say: (line: string) => void): Promise<OnPostgres> {
-  const { only, slices } = asked
+  const { only, slices, settleMs } = asked
   if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
   say('Starting PostgreSQL …')
   const server = await startPostgres()
@@ -72,8 +75,8 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
     say(lines.join('\n'))
     const has = (name: (typeof ON_POSTGRES)[number]): boolean => only.includes(name)
     const comparisons = [
-      ...(has('engine') ? await engine(url, slices, say) : []),
-      ...(has('http') ? await overHttp(url, slices, say) : []),
+      ...(has('engine') ? await engine(url, { ...slices, settleMs }, say) : []),
+      ...(has('http') ? await overHttp(url, { ...slices, settleMs }, say) : []),
       ...(has('response') ? await responses(url, slices, say) : []),
       ...(has('medusa') ? await medusa(url, slices, say) : []),
     ]
@@ -111,9 +114,15 @@ async function prepare(connectionString: string): Promise<Record<string, string>
   }
 }
 
-async function engine(connectionString: string, slices: Slices, say: Say): Promise<Comparison[]> {
+async function engine(
+  connectionString: string,
+  { settleMs, ...slices }: Settled,
+  say: Say,
+): Promise<Comparison[]> {
   const found: Comparison[] = []
   const pool = new pg.Pool({ connectionString, max: POOL })
+  say('Until the compiler has settled …')
+  await settle(engineWays(pool), settleMs)
   for (const concurrency of [1, 32, 256]) {
     say(`Engine, ${String(concurrency)} concurrent …`)
     found.push(await compare(...engineWays(pool), { ...slices, concurrency }))
@@ -127,7 +136,11 @@ async function engine(connectionString: string, slices: Slices, say: Say): Promi
   return found
 }
 
-async function overHttp(url: string, slices: Slices, say: Say): Promise<Comparison[]> {
+async function overHttp(
+  url: string,
+  { settleMs, ...slices }: Settled,
+  say: Say,
+): Promise<Comparison[]> {
   say('Express, 32 concurrent …')
   const api = fork(new URL('server.ts', import.meta.url), {
     env: { ...process.env, DATABASE_URL: url, BENCH_POOL: String(POOL) },
@@ -138,7 +151,9 @@ async function overHttp(url: string, slices: Slices, say: Say): Promise<Comparis
       api.stdout?.once('data', (line: Buffer) => resolve(Number(line.toString())))
       api.once('exit', (code) => reject(new Error(`the rides API ended with ${String(code)}`)))
     })
-    return [await compare(...httpWays(port), { ...slices, concurrency: 32 })]
+    const ways = httpWays(port)
+    await settle(ways, settleMs)
+    return [await compare(...ways, { ...slices, concurrency: 32 })]
   } finally {
     api.kill()
   }

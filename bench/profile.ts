@@ -68,7 +68,7 @@ async function profile(): Promise<void> {
       'create table bench_ride (id bigserial primary key, destination text not null)',
     )
     const request = await workload.start(pool)
-    await run(request, seconds / 3)
+    await run(request, seconds) // Until the compiler has settled.
     const session = new Session()
     session.connect()
     await session.post('Profiler.enable')

@@ -52,9 +52,19 @@ export interface Comparison {
   readonly guardedRefused: string
 }
 
+/**
+ * Runs them until the compiler has settled on all: what is measured before is the compiler. A first request takes some
+ * ten thousand times, more than any one comparison could spend at one client.
+ */
+export async function settle(ways: readonly Way[], ms: number): Promise<void> {
+  const options = { concurrency: SETTLED_AT, warmMs: 0, sliceMs: ms, pairs: 0 }
+  for (const way of [...ways, ...ways]) await slice(way, options, ms / 2)
+}
+
+const SETTLED_AT = 32
+
 /** Runs A B C, C B A, A B C …: the order alternates, so that drift within a round cancels out. */
 export async function measure(ways: readonly Way[], options: SliceOptions): Promise<Run[]> {
-  // Until the compiler has settled on all: cold code measures the compiler.
   for (const way of [...ways, ...ways]) await slice(way, options, options.warmMs / 2)
   const runs = ways.map((way) => ({ way, rates: [] as number[], refused: 0, made: 0 }))
   for (let round = 0; round < options.pairs; round++) {

@@ -4,13 +4,13 @@
  */
 import type { Store } from '../core/store.ts'
 import type { Database, Rows } from '../sql/database.ts'
-import { lend } from '../sql/lent-client.ts'
+import { pgTransaction } from '../sql/pg-transaction.ts'
 import { type ErringPool, listenToErrors } from '../sql/pool-errors.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
 import { pgRoots } from '../sql/root-handles.ts'
 import { type PostgresStoreOptions, sqlStore } from '../sql/sql-store.ts'
-import { connected, wireTransaction } from '../sql/wire-transaction.ts'
+import { connected } from '../sql/wire-transaction.ts'
 
 /** What Pawl calls on a client. */
 export interface PgClientLike extends WireQueries {
@@ -66,9 +66,7 @@ function databaseOf(
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
     transaction: async (opening, work) => {
       const client = await connected(pool.connect())
-      const done = (broken: boolean): void => client.release(broken)
-      const connection = { ...prepared.verbsOf(client, pipelined), done }
-      return await wireTransaction(connection, { ...opening, pipelined }, () => lend(client, work))
+      return await pgTransaction(client, { ...opening, prepared, pipelined }, work)
     },
   }
 }

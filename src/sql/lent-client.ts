@@ -15,12 +15,18 @@ export interface Entrances {
   /** Methods that lend a client of the same kind to a function, and tell the server when that has settled. */
   readonly nesting?: readonly string[]
   readonly refuse: () => unknown
+  /** Asks through one of the methods. At once, by default. */
+  readonly through?: (ask: () => unknown) => unknown
+  /** What of the client is its own, and not for those who use it. */
+  readonly inner?: RegExp
+  /** Is told that some of that is used, before it is. */
+  readonly reached?: () => void
 }
 
-/** Most answer with promises. */
-const QUERIES: Entrances = { methods: ['query'], refuse }
-
 type AnyFunction = (...values: unknown[]) => unknown
+
+/** Most answer with promises. */
+export const QUERIES: Entrances = { methods: ['query'], refuse }
 
 /**
  * Lends a client to `work`; what is sent through it later is refused.
@@ -55,19 +61,33 @@ interface Lending {
 
 function lentOf<Client extends object>(client: Client, lending: Lending): Client {
   const { entrances, isOver, end } = lending
-  const { methods, members = [], nesting = [], refuse: refused } = entrances
+  const {
+    methods,
+    members = [],
+    nesting = [],
+    refuse: refused,
+    through,
+    inner,
+    reached,
+  } = entrances
   const bound = new Map<unknown, unknown>()
   return new Proxy(client, {
     get: (target, name) => {
-      if (isOver() && methods.includes(String(name))) return refused
+      const isEntrance = methods.includes(String(name))
+      if (isOver() && isEntrance) return refused
       if (isOver() && members.includes(String(name))) return refuseAtOnce()
+      if (inner?.test(String(name)) === true && !isOver()) reached?.()
       const member: unknown = Reflect.get(target, name, target)
       if (typeof member !== 'function') return member
       if (!bound.has(member)) {
         // To the client, not to this stand-in: it keeps its state on `this`.
         const own = member.bind(target) as AnyFunction
         const isNesting = end !== undefined && nesting.includes(String(name))
-        bound.set(member, isNesting ? nestingOf(own, lending, end) : own)
+        const called: AnyFunction =
+          isEntrance && through !== undefined
+            ? (...values) => (isOver() ? refused() : through(() => own(...values)))
+            : own
+        bound.set(member, isNesting ? nestingOf(own, lending, end) : called)
       }
       return bound.get(member)
     },

@@ -13,8 +13,8 @@ interface Field {
 }
 
 /** The messages of the extended protocol, on the `connection` of a client. */
-interface Protocol {
-  readonly stream: { cork(): void; uncork(): void }
+export interface Protocol {
+  readonly stream: { readonly writable: boolean; cork(): void; uncork(): void; destroy(): void }
   readonly parsedStatements: Record<string, string | undefined>
   on(event: 'parseComplete', listener: () => void): unknown
   off(event: 'parseComplete', listener: () => void): unknown
@@ -27,6 +27,7 @@ interface Protocol {
   describe(message: { type: 'P'; name: string }): void
   execute(message: object): void
   sync(): void
+  flush(): void
 }
 
 /** A client that takes queries which write themselves. */
@@ -48,14 +49,27 @@ export interface Answer {
 
 /** True for node-postgres; false for what only looks like it (pg-native, test doubles). */
 export function speaksProtocol(client: object): client is ProtocolClient {
+  let speaks = known.get(client)
+  if (speaks === undefined) known.set(client, (speaks = hasProtocol(client)))
+  return speaks
+}
+
+const known = new WeakMap<object, boolean>()
+const CONNECTION = ['parse', 'bind', 'describe', 'execute', 'sync', 'flush', 'on', 'off', 'emit']
+const STREAM = ['cork', 'uncork', 'destroy']
+
+function hasProtocol(client: object): boolean {
   if (!('connection' in client && 'getTypeParser' in client)) return false
   const { connection } = client
+  if (!hasMethods(connection, CONNECTION)) return false
+  return 'stream' in connection && hasMethods(connection.stream, STREAM)
+}
+
+function hasMethods(value: unknown, names: readonly string[]): value is object {
   return (
-    typeof connection === 'object' &&
-    connection !== null &&
-    ['parse', 'bind', 'describe', 'execute', 'sync', 'on', 'off'].every(
-      (name) => typeof (connection as Record<string, unknown>)[name] === 'function',
-    )
+    typeof value === 'object' &&
+    value !== null &&
+    names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
   )
 }
 
@@ -91,7 +105,7 @@ interface Column {
 }
 
 /** What is never described, however often it is sent. */
-const WITHOUT_ROWS = /^(?:begin|start|commit|rollback)\b/i
+const WITHOUT_ROWS = /^(?:begin|start|set|commit|rollback)\b/i
 
 /** The columns of the prepared statements of a connection, by name: a plan whose columns change is refused. */
 const described = new WeakMap<Protocol, Map<string, readonly Column[]>>()
@@ -203,7 +217,7 @@ class Message {
 }
 
 /** Text and bytes as they are, numbers as text: all that Pawl's own statements are given. */
-function wireValue(value: unknown): unknown {
+export function wireValue(value: unknown): unknown {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   return value instanceof Uint8Array && !Buffer.isBuffer(value) ? Buffer.from(value) : value
 }

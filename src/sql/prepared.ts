@@ -5,9 +5,15 @@
  */
 import { createHash } from 'node:crypto'
 import type { Rows, Statement } from './database.ts'
-import { type Answer, type ProtocolClient, sendMessage, speaksProtocol } from './message.ts'
+import {
+  type Answer,
+  type NamedStatement,
+  type ProtocolClient,
+  sendMessage,
+  speaksProtocol,
+} from './message.ts'
 import { hasAnswered } from './postgres-errors.ts'
-import { connected, transactionOver, type WireConnection } from './wire-transaction.ts'
+import { connected } from './wire-transaction.ts'
 import { unwrapped } from './wrapped-error.ts'
 
 /** What a driver is given. */
@@ -32,8 +38,6 @@ export interface WireQueries {
 export interface WirePool extends WireQueries {
   connect(): Promise<WireQueries & { release(destroy?: boolean): void }>
 }
-
-const COMMIT: Statement = { text: 'commit', values: [] }
 
 // invalid_sql_statement_name and duplicate_prepared_statement: the doing of a pooler. Nothing was executed.
 const NOT_THERE = '26000'
@@ -60,18 +64,18 @@ export class PreparedStatements {
   readonly #names = new Map<string, string>()
   #on: boolean
 
+  get isOn(): boolean {
+    return this.#on
+  }
+
   constructor(on: boolean) {
     this.#on = on
   }
 
   /** Sends a statement; without values (migrations, BEGIN where it travels alone) it is not worth a name. */
   send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
-    const query = { text, values: [...values] }
-    if (!this.#on || values.length === 0) return on.query(query)
-    return on.query({ ...query, name: this.#nameOf(text) }).catch((error: unknown) => {
-      this.#failed(error)
-      throw error
-    })
+    if (this.#on && values.length > 0) return this.sendNamed(on, this.named({ text, values }))
+    return on.query({ text, values: [...values] })
   }
 
   /** A statement in a transaction of its own: where a pooler has refused its name, again without one. */
@@ -107,29 +111,38 @@ export class PreparedStatements {
     return answer?.rows ?? []
   }
 
-  /** Sends statements in one message. */
+  /**
+   * Sends statements in one message.
+   *
+   * @param failed - is told of an error at once, before anything that waits on the client is sent
+   */
   sendTogether(
     client: ProtocolClient,
     statements: readonly Statement[],
+    failed?: (error: unknown) => void,
   ): Promise<readonly Answer[]> {
-    const named = statements.map(({ text, values }) => {
-      return { text, values, name: this.#on ? this.#nameOf(text) : '' }
+    const named = statements.map((statement) => this.named(statement))
+    return sendMessage(client, named, (error) => {
+      this.failed(error)
+      failed?.(error)
     })
-    return sendMessage(client, named, this.#failed)
   }
 
-  /** The verbs of a transaction on a client. Pipelined, a statement and COMMIT travel together anyway. */
-  verbsOf(client: WireQueries, pipelined: boolean): Omit<WireConnection, 'done'> {
-    const verbs = transactionOver((statement) => this.send(client, statement))
-    if (pipelined || !speaksProtocol(client)) return verbs
-    const sendClosing = async (last: Statement): Promise<Pick<Answer, 'command'>> => {
-      const [, commit] = await this.sendTogether(client, [last, COMMIT])
-      return commit ?? { command: '' }
-    }
-    return { ...verbs, sendClosing }
+  /** As it is sent: with a name, unless they are off. */
+  named({ text, values }: Statement): NamedStatement {
+    return { text, values, name: this.#on ? this.#nameOf(text) : '' }
   }
 
-  readonly #failed = (error: unknown): void => {
+  /** Sends a statement by its name, also one without values. */
+  async sendNamed(on: WireQueries, { text, values, name }: NamedStatement): Promise<WireResult> {
+    return await on.query({ text, values: [...values], name }).catch((error: unknown) => {
+      this.failed(error)
+      throw error
+    })
+  }
+
+  /** Learns from what a statement with a name was answered with. */
+  readonly failed = (error: unknown): void => {
     if (isOfPooler(error)) this.#on = false
   }
 

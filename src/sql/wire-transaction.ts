@@ -25,6 +25,10 @@ export interface WireConnection {
   rollback(): Promise<unknown>
   /** Sends a statement and COMMIT in one message; answers for COMMIT. Absent: they are sent one by one. */
   readonly sendClosing?: ((last: Statement) => Promise<{ readonly command: string }>) | undefined
+  /** When BEGIN, which waited for the first statement, is answered. Undefined: it is, or waits. */
+  readonly settled?: (() => Promise<void> | undefined) | undefined
+  /** Why BEGIN, which waited for the first statement, was not executed. Nothing else was, unless it says so. */
+  readonly refusal?: (() => Error | undefined) | undefined
   /** It goes back into its pool, or is destroyed when it broke. */
   done(broken: boolean): void
 }
@@ -89,15 +93,21 @@ export async function wireTransaction<R>(
       else await connected(begun)
       closing = await work()
       last = closing.last
-      const refused = pipelined ? await refusalOf(begun, hasAnswered) : undefined
+      const settling = connection.settled?.()
+      if (settling !== undefined) await settling
+      const refused = pipelined ? await refusalOf(begun, hasAnswered) : connection.refusal?.()
       if (refused !== undefined) throw refused
       if (!pipelined && sendClosing === undefined && last !== undefined) {
         await connection.send(last)
         last = undefined
       }
     } catch (error) {
+      const unbegun = connection.refusal?.()
+      if (unbegun !== undefined) throw unbegun
       const refused = await refusalOf(begun, hasAnswered)
-      await rolledBack(connection, error)
+      await rolledBack(connection, error).catch((lost: unknown) => {
+        throw connection.refusal?.() ?? lost
+      })
       throw error instanceof ConnectError ? error : (refused ?? error)
     }
     if (last !== undefined && sendClosing !== undefined)
@@ -105,7 +115,7 @@ export async function wireTransaction<R>(
     else await committed(connection, last, hasAnswered)
     return closing.value
   } catch (error) {
-    broken = BROKEN.some((kind) => error instanceof kind)
+    broken = connection.refusal?.() !== undefined || BROKEN.some((kind) => error instanceof kind)
     throw error
   } finally {
     connection.done(broken)
@@ -151,7 +161,8 @@ async function closed(
   try {
     command = (await closing).command
   } catch (error) {
-    if (!hasAnswered(error)) throw new CommitLostError(error)
+    if (error instanceof ConnectionLostError) throw error
+    if (!hasAnswered(error)) throw connection.refusal?.() ?? new CommitLostError(error)
     await rolledBack(connection, error)
     throw error
   }
@@ -171,7 +182,8 @@ async function committed(
   // The server refused the fence: the COMMIT behind it could only roll back, whether we hear of it or not.
   if (fence.status === 'rejected' && hasAnswered(fence.reason)) throw fence.reason
   if (commit.status === 'rejected') {
-    throw hasAnswered(commit.reason) ? commit.reason : new CommitLostError(commit.reason)
+    if (hasAnswered(commit.reason)) throw commit.reason
+    throw connection.refusal?.() ?? new CommitLostError(commit.reason)
   }
   if (commit.value.command !== 'COMMIT') throw new RolledBackError()
   if (fence.status === 'rejected') throw new CommitLostError(fence.reason)
