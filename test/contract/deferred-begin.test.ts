@@ -275,7 +275,6 @@ describe.each([
     ['a name that means something else', (tx) => tx.query({ name: 'other', text: 'select 2' })],
     ['values that are no array', (tx) => tx.query({ text: 'select $1', values: 'x' } as never)],
     ['nothing', (tx) => tx.query(null as never)],
-    ['a callback that is none', (tx) => tx.query('select $1::int', [1], 'x' as never)],
     ['rows at a time', (tx) => tx.query({ text: 'select $1::int', values: [1], rows: 1 } as never)],
   ])('%s, asked first and refused by the client, leaves the stage as it was', async (__, ask) => {
     const { run } = await opened()
