@@ -136,11 +136,11 @@ function askedOf(only: readonly string[]): Asked {
   return {
     only,
     slices: quick
-      ? { warmMs: 600, sliceMs: 200, pairs: 5 }
+      ? { warmMs: 500, sliceMs: 200, pairs: 4 }
       : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
     keys,
     sizes: large ? [...sizes, 1e7] : sizes,
-    settleMs: quick ? 3_000 : 12_000,
+    settleMs: quick ? 2_000 : 12_000,
     requests: quick ? 2_000 : 20_000,
     redis,
   }

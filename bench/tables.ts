@@ -1,4 +1,5 @@
 /** The figures of a run as the tables that docs/performance.md has. test/docs/figures.test.ts holds that. */
+import type { Growth } from './growth.ts'
 import type { Peers } from './peers.ts'
 import type { Replay } from './replay.ts'
 import { figureOf } from './report.ts'
@@ -8,6 +9,7 @@ import { type Comparison, median } from './slices.ts'
 export interface Results {
   readonly comparisons: readonly Comparison[]
   readonly replay?: Replay
+  readonly growth?: Growth
   readonly peers?: Pick<Peers, 'ran' | 'missing' | 'comparisons'>
 }
 
@@ -47,6 +49,26 @@ export const TABLES: Readonly<Record<string, (results: Results) => string>> = {
         ]),
         ...(peers?.missing ?? []).map(({ peer }) => [peer, '—', 'not run', 'not run', '—']),
       ],
+    ),
+  growth: ({ growth }) =>
+    table(
+      ['', 'by', 'rate, of that at the reference', 'time ∝'],
+      (growth?.series ?? []).map((series) => [
+        series.name,
+        series.of,
+        series.points
+          .map(({ x, relative }) => `${x.toLocaleString('en')}: ${relative.toFixed(2)}`)
+          .join(' · '),
+        `x^${series.growth.slope.toFixed(2)}`,
+      ]),
+    ),
+  disk: ({ growth }) =>
+    table(
+      ['', 'bytes of write-ahead log a request'],
+      Object.entries(growth?.storage.walBytes ?? {}).map(([name, bytes]) => [
+        name,
+        bytes.toLocaleString('en'),
+      ]),
     ),
 }
 

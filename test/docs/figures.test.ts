@@ -49,9 +49,11 @@ describe('tables', () => {
   test('there are that of the engines, and those of performance', () => {
     expect(quotes.map(([title]) => title)).toEqual([
       'docs/databases.md, of bench/results/2026-11-25-engines.json',
-      'docs/performance.md, of bench/results/2026-11-26-performance.json#comparisons',
-      'docs/performance.md, of bench/results/2026-11-26-performance.json#peers',
-      'docs/performance.md, of bench/results/2026-11-26-performance.json#replays',
+      'docs/performance.md, of bench/results/2026-11-26-requests.json#comparisons',
+      'docs/performance.md, of bench/results/2026-11-26-requests.json#peers',
+      'docs/performance.md, of bench/results/2026-11-26-requests.json#replays',
+      'docs/performance.md, of bench/results/2026-11-26-growth.json#growth',
+      'docs/performance.md, of bench/results/2026-11-26-growth.json#disk',
     ])
   })
 
