@@ -3,17 +3,20 @@
  * and ended in one message, or not at all.
  */
 import { StoreFailedError } from '../core/errors.ts'
-import { ConnectError } from './database.ts'
+import { ConnectionLostError } from './database.ts'
 import { type IdleClient, mayGoInFront, sendInFront } from './in-front.ts'
 import type { NamedStatement } from './message.ts'
+import { hasAnswered } from './postgres-errors.ts'
 
 /** How it is sent. */
 export interface DeferredBeginOptions {
   readonly client: IdleClient
-  /** BEGIN, and the limits of the transaction; prepared on the client. */
+  /** BEGIN, and the limits of the transaction. Those with a name are prepared on the client. */
   readonly statements: readonly NamedStatement[]
   /** Sends them by themselves, before all that is asked behind them, and tells of an error at once. */
   readonly sendApart: (refused: (error: unknown) => void) => Promise<unknown>
+  /** Asks the client for nothing, as the application asks: answered behind all that was sent before. */
+  readonly ask: () => Promise<unknown>
   /** Learns from an error. */
   readonly failed: (error: unknown) => void
   /** The client sends queries while others are unanswered. */
@@ -27,7 +30,6 @@ export class DeferredBegin {
   #error: unknown
   /** Pipelined: what was on its way behind BEGIN, with a Sync in between. */
   #exposed = 0
-  #wake = (): void => undefined
 
   constructor(options: DeferredBeginOptions) {
     this.#options = options
@@ -49,7 +51,7 @@ export class DeferredBegin {
   get refusal(): Error | undefined {
     const error = this.#error
     if (error === undefined) return undefined
-    if (this.#exposed === 0) return new ConnectError(error)
+    if (this.#exposed === 0 || !hasAnswered(error)) return new ConnectionLostError(error)
     return new StoreFailedError(
       'beginning a transaction; rows of this stage may have been kept',
       error,
@@ -59,61 +61,55 @@ export class DeferredBegin {
   /** When it is known whether there is a transaction. Undefined: it is. */
   settled(): Promise<void> | undefined {
     if (this.#state !== 'sent') return undefined
-    const { connection } = this.#options.client
-    if (!connection.stream.writable) {
-      this.#ended()
-      return undefined
-    }
     // A query that the client has refused had no Sync, and the server keeps its answers back.
-    connection.flush()
-    return new Promise((resolve) => (this.#wake = resolve))
+    return this.#options.ask().then(
+      () => undefined,
+      (error: unknown) => {
+        // Answered: it is a failed transaction.
+        if (!hasAnswered(error)) this.#giveUp(error)
+      },
+    )
   }
 
-  /** A query of the transaction. */
-  query<R>(ask: () => R): R {
+  /** A query of the transaction. What reads the connection by itself would take BEGIN's answers for its own. */
+  query<R>(ask: () => R, readsItself: boolean): R {
     if (this.isWaiting) {
       const { client, statements } = this.#options
-      if (mayGoInFront(client, statements)) {
+      if (!readsItself && mayGoInFront(client, statements)) {
         this.#state = 'sent'
         return sendInFront(client, statements, ask, {
           refused: this.#refused,
           answered: this.#answered,
-          ended: () => this.#ended(),
+          ended: () => this.#giveUp(new Error('the connection ended before BEGIN was answered')),
         })
       }
-      this.send()
     }
-    if (this.#state === 'sent' && this.#options.pipelined) this.#exposed++
+    this.send()
     return ask()
   }
 
   /** Sends it, if it waits: what is asked now goes behind it. */
   send(): void {
+    const { pipelined, sendApart } = this.#options
+    if (pipelined && this.#state !== 'answered') this.#exposed++
     if (!this.isWaiting) return
     this.#state = 'sent'
-    // What is asked past `query` is not seen.
-    if (this.#options.pipelined) this.#exposed++
-    this.#options.sendApart(this.#refused).then(this.#answered, (error: unknown) => {
-      this.#refused(error)
-      this.#answered()
-    })
+    sendApart(this.#refused).then(this.#answered, this.#refused)
   }
 
   readonly #answered = (): void => {
     this.#state = 'answered'
-    this.#wake()
   }
 
-  #ended(): void {
-    this.#error ??= new Error('the connection ended before BEGIN was answered')
-    this.#answered()
+  readonly #refused = (error: unknown): void => {
+    this.#options.failed(error)
+    this.#giveUp(error)
   }
 
   /** Nobody may go on with the client: what is asked now would be no transaction. */
-  readonly #refused = (error: unknown): void => {
-    if (this.#error !== undefined) return
-    this.#error = error
-    this.#options.failed(error)
+  #giveUp(error: unknown): void {
+    this.#error ??= error
+    this.#state = 'answered'
     this.#options.client.connection.stream.destroy()
   }
 }

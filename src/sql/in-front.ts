@@ -21,13 +21,13 @@ export interface IdleClient {
 export interface Answered {
   /** At once, in the very turn in which one of them raised: what waits on the client is not sent yet. */
   readonly refused: (error: unknown) => void
-  /** All of them are done, or one has raised. */
+  /** All of them are done. */
   readonly answered?: () => void
   /** The connection ended before that. */
   readonly ended?: () => void
 }
 
-/** True where what is sent now is answered next, and each statement is prepared there already. */
+/** True where what is sent now is answered next, and each statement that has a name is prepared there already. */
 export function mayGoInFront(
   client: object,
   statements: readonly NamedStatement[],
@@ -36,7 +36,7 @@ export function mayGoInFront(
   const { connection, readyForQuery } = client as unknown as IdleClient
   return (
     readyForQuery &&
-    statements.every(({ name, text }) => connection.parsedStatements[name] === text)
+    statements.every(({ name, text }) => name === '' || connection.parsedStatements[name] === text)
   )
 }
 
@@ -55,7 +55,8 @@ export function sendInFront<R>(
   connection.stream.cork()
   try {
     answersOf(connection).expect(statements.length, whose)
-    for (const { name, values } of statements) {
+    for (const { name, text, values } of statements) {
+      if (name === '') connection.parse({ text, name })
       connection.bind({ statement: name, values, valueMapper: wireValue })
       connection.execute({})
     }
@@ -95,12 +96,10 @@ class Answers {
         }
         return true
       case 'dataRow':
+      case 'parseComplete':
         return true
       case 'errorMessage':
-        for (const { whose } of this.#expected.splice(0)) {
-          whose.refused(message)
-          whose.answered?.()
-        }
+        for (const { whose } of this.#expected.splice(0)) whose.refused(message)
         return false
       case 'end':
         for (const { whose } of this.#expected.splice(0)) whose.ended?.()

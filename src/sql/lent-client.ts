@@ -16,7 +16,7 @@ export interface Entrances {
   readonly nesting?: readonly string[]
   readonly refuse: () => unknown
   /** Asks through one of the methods. At once, by default. */
-  readonly through?: (ask: () => unknown) => unknown
+  readonly through?: (ask: () => unknown, values: readonly unknown[]) => unknown
   /** What of the client is its own, and not for those who use it. */
   readonly inner?: RegExp
   /** Is told that some of that is used, before it is. */
@@ -85,7 +85,7 @@ function lentOf<Client extends object>(client: Client, lending: Lending): Client
         const isNesting = end !== undefined && nesting.includes(String(name))
         const called: AnyFunction =
           isEntrance && through !== undefined
-            ? (...values) => (isOver() ? refused() : through(() => own(...values)))
+            ? (...values) => (isOver() ? refused() : through(() => own(...values), values))
             : own
         bound.set(member, isNesting ? nestingOf(own, lending, end) : called)
       }

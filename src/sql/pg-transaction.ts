@@ -35,6 +35,7 @@ type Verbs = Omit<WireConnection, 'done'>
 type Closer = NonNullable<WireConnection['sendClosing']>
 
 const COMMIT: Statement = { text: 'commit', values: [] }
+const NOTHING: Statement = { text: 'select 1', values: [] }
 
 /**
  * Runs one, and gives the client back.
@@ -49,24 +50,20 @@ export async function pgTransaction<Client extends PooledClient, R>(
   const { prepared, pipelined } = opening
   const done = (broken: boolean): void => client.release(broken)
   const plain = transactionOver((statement) => prepared.send(client, statement))
-  const run = (verbs: Verbs, entrances = QUERIES, asBefore = false): Promise<R> =>
-    wireTransaction({ ...verbs, done }, { ...opening, pipelined: asBefore }, () =>
+  const run = (verbs: Verbs, entrances = QUERIES, asItIs = false): Promise<R> =>
+    wireTransaction({ ...verbs, done }, { ...opening, pipelined: asItIs }, () =>
       lend(client, work, entrances),
     )
   if (!speaksProtocol(client)) return await run(plain, QUERIES, pipelined)
-  if (!prepared.isOn) {
-    if (pipelined) return await run(plain, QUERIES, true)
-    return await run({ ...plain, sendClosing: closing(client, prepared) })
-  }
   const statements = openingOf(opening)
   const sendApart = (refused?: (error: unknown) => void): Promise<unknown> =>
     pipelined
-      ? Promise.all(statements.map((one) => prepared.sendNamed(client, one)))
+      ? plain.begin(opening.isolation, opening.limits)
       : prepared.sendTogether(client, statements, refused)
   const sendClosing = (begin?: DeferredBegin): Closer =>
     pipelined ? closingInFront(client, prepared, begin) : closing(client, prepared, begin)
   if (!mayGoInFront(client, statements)) {
-    // The first time on this connection. It is awaited, pipelined as well: what a pooler refuses was no BEGIN.
+    // The first time on this connection. A pooler may refuse the names.
     const begin: Verbs['begin'] = (isolation, limits) =>
       sendApart().catch((error: unknown) => {
         if (isOfPooler(error)) return plain.begin(isolation, limits)
@@ -74,14 +71,23 @@ export async function pgTransaction<Client extends PooledClient, R>(
       })
     return await run({ ...plain, begin, sendClosing: sendClosing() })
   }
-  const { failed } = prepared
-  const begin = new DeferredBegin({ client, statements, sendApart, failed, pipelined })
+  const begin = new DeferredBegin({
+    ...{ client, statements, sendApart, pipelined },
+    ask: () => prepared.send(client, NOTHING),
+    failed: prepared.failed,
+  })
   return await run(deferred(plain, begin, sendClosing(begin)), {
     ...QUERIES,
-    through: (ask) => begin.query(ask),
+    // Pipelined, a client refuses what it has not made itself.
+    through: (ask, [query]) => begin.query(ask, !pipelined && writesItself(query)),
     inner: INNER,
     reached: () => begin.send(),
   })
+}
+
+/** As those of pg-copy-streams do, which read their answers themselves. */
+function writesItself(query: unknown): boolean {
+  return typeof query === 'object' && query !== null && 'submit' in query
 }
 
 /** Whoever reaches for these, as `Client.prototype.query.call(tx, …)` does, asks past `query`. */
@@ -140,8 +146,18 @@ function closingInFront(
   }
 }
 
-/** BEGIN and the limits, a statement each: `set transaction` may follow. */
-function openingOf({ prepared, isolation, limits }: PgOpening): readonly NamedStatement[] {
+/**
+ * BEGIN and the limits, a statement each: `set transaction` may follow. Pipelined they have no names: a pooler that has
+ * lost one would refuse BEGIN, and what is behind it on its way already would be no transaction.
+ */
+function openingOf({
+  prepared,
+  isolation,
+  limits,
+  pipelined,
+}: PgOpening): readonly NamedStatement[] {
   const begin = `begin isolation level ${isolation ?? 'read committed'}`
-  return [begin, ...(limits?.each ?? [])].map((text) => prepared.named({ text, values: [] }))
+  return [begin, ...(limits?.each ?? [])].map((text) =>
+    pipelined ? { text, values: [], name: '' } : prepared.named({ text, values: [] }),
+  )
 }

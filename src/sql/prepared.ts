@@ -21,6 +21,7 @@ export interface WireQuery {
   readonly text: string
   readonly values: unknown[]
   readonly name?: string
+  readonly queryMode?: 'extended'
 }
 
 /** What a driver answers. */
@@ -63,10 +64,6 @@ export async function throughPooler<R>(work: () => Promise<R>): Promise<R> {
 export class PreparedStatements {
   readonly #names = new Map<string, string>()
   #on: boolean
-
-  get isOn(): boolean {
-    return this.#on
-  }
 
   constructor(on: boolean) {
     this.#on = on
@@ -135,7 +132,9 @@ export class PreparedStatements {
 
   /** Sends a statement by its name, also one without values. */
   async sendNamed(on: WireQueries, { text, values, name }: NamedStatement): Promise<WireResult> {
-    return await on.query({ text, values: [...values], name }).catch((error: unknown) => {
+    // Without a name the extended protocol is asked for: behind what has no Sync, nothing else is skipped.
+    const how = name === '' ? ({ queryMode: 'extended' } as const) : { name }
+    return await on.query({ text, values: [...values], ...how }).catch((error: unknown) => {
       this.failed(error)
       throw error
     })

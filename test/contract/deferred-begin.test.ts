@@ -8,6 +8,11 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { pgStore } from '../../src/databases/pg.ts'
 import { createIdempotency } from '../../src/index.ts'
+import { ConnectionLostError } from '../../src/sql/database.ts'
+import { pgTransaction } from '../../src/sql/pg-transaction.ts'
+import { listenToErrors } from '../../src/sql/pool-errors.ts'
+import { PreparedStatements } from '../../src/sql/prepared.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { freshTable } from './store-under-test.ts'
 
 const ROWS = `deferred_${String(process.pid)}`
@@ -33,9 +38,6 @@ async function kept(note: string): Promise<number> {
 }
 
 type Tx = pg.PoolClient
-
-/** Asks for something that has a Sync between BEGIN and itself. */
-const isExposed = (how: string): boolean => how.startsWith('many') || how.includes('class')
 
 /** The server forgets what was prepared, once. */
 function forgetting(pool: pg.Pool): () => Promise<unknown> {
@@ -94,34 +96,38 @@ const FIRST: readonly (readonly [how: string, use: (tx: Tx, note: string) => Pro
     ],
   ]
 
+/** A pool whose one connection has prepared all that is ever sent in front. */
+async function openedWith(config: pg.PoolConfig) {
+  const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1, ...config })
+  const store = pgStore(pool, { table: freshTable() })
+  await store.migrate()
+  const idempotency = createIdempotency({ store })
+  onTestFinished(async () => {
+    await idempotency.close({ wait: 0 })
+    await pool.end()
+  })
+  let keys = 0
+  const run = (work: (tx: Tx) => Promise<unknown>, claimed?: () => Promise<unknown>) => {
+    const key = `k${String(++keys)}`
+    return idempotency.run({ operation: 'o', scope: 's', key, input: null }, async (__, one) => {
+      await claimed?.()
+      return await one.finish(async (tx) => {
+        await work(tx)
+        return { body: key }
+      })
+    })
+  }
+  // Twice: the connection has prepared all that is ever sent in front.
+  for (let times = 0; times < 2; times++) await run((tx) => tx.query('select $1::int', [1]))
+  return { pool, idempotency, run }
+}
+
 describe.each([
   ['an ordinary pool', {}],
   ['a pool with pipelining', { pipeline: true }],
 ])('%s', (_, config) => {
-  async function opened() {
-    const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1, ...config })
-    const store = pgStore(pool, { table: freshTable() })
-    await store.migrate()
-    const idempotency = createIdempotency({ store })
-    onTestFinished(async () => {
-      await idempotency.close({ wait: 0 })
-      await pool.end()
-    })
-    let keys = 0
-    const run = (work: (tx: Tx) => Promise<unknown>, claimed?: () => Promise<unknown>) => {
-      const key = `k${String(++keys)}`
-      return idempotency.run({ operation: 'o', scope: 's', key, input: null }, async (__, one) => {
-        await claimed?.()
-        return await one.finish(async (tx) => {
-          await work(tx)
-          return { body: key }
-        })
-      })
-    }
-    // Twice: the connection has prepared all that is ever sent in front.
-    for (let times = 0; times < 2; times++) await run((tx) => tx.query('select $1::int', [1]))
-    return { pool, idempotency, run }
-  }
+  const pipelined = 'pipeline' in config
+  const opened = () => openedWith(config)
 
   test.each(FIRST)('%s, first in a stage, is in its transaction', async (__, use) => {
     const { run } = await opened()
@@ -176,8 +182,8 @@ describe.each([
   })
 
   test.each(FIRST)(
-    'BEGIN is refused → %s is not executed, and the stage is tried again',
-    async (how, use) => {
+    'what was prepared is forgotten → %s is not kept of that try, and the stage is tried again',
+    async (__, use) => {
       const { run, pool } = await opened()
       const note = randomUUID()
       let tries = 0
@@ -185,11 +191,6 @@ describe.each([
         tries++
         await use(tx, `${note}-${String(tries)}`)
       }, forgetting(pool))
-      // Pipelined, what is asked behind the first is on its way already: that is said, and not tried again.
-      if (isExposed(how) && 'pipeline' in config) {
-        await expect(answer).rejects.toMatchObject({ code: 'store_failed' })
-        return
-      }
       await answer
       expect(await kept(`${note}-1`)).toBe(0)
       expect(await kept(`${note}-2`)).toBeGreaterThan(0)
@@ -197,7 +198,7 @@ describe.each([
     },
   )
 
-  test('BEGIN is refused, and the work makes nothing of it → nothing is kept of that try', async () => {
+  test('what was prepared is forgotten, and the work makes nothing of it → nothing is kept of that try', async () => {
     const { run, pool } = await opened()
     const note = randomUUID()
     let tries = 0
@@ -224,8 +225,8 @@ describe.each([
   )
 
   test.each(FIRST)(
-    'BEGIN is refused → %s, not awaited, and the record are kept together',
-    async (how, use) => {
+    'what was prepared is forgotten → %s, not awaited, and the record are kept together',
+    async (__, use) => {
       const { run, pool } = await opened()
       const note = randomUUID()
       let tries = 0
@@ -234,17 +235,13 @@ describe.each([
         use(tx, `${note}-${String(tries)}`).catch(() => undefined)
         return Promise.resolve()
       }, forgetting(pool))
-      if (isExposed(how) && 'pipeline' in config) {
-        await expect(answer).rejects.toMatchObject({ code: 'store_failed' })
-        return
-      }
       expect(await answer).toMatchObject({ kind: 'finished' })
       expect([tries, await kept(`${note}-1`)]).toEqual([2, 0])
       expect(await kept(`${note}-2`)).toBeGreaterThan(0)
     },
   )
 
-  test('BEGIN is refused in a stage without a statement → tried again', async () => {
+  test('what was prepared is forgotten in a stage without a statement → tried again', async () => {
     const { run, pool } = await opened()
     let tries = 0
     await run(() => Promise.resolve(void tries++), forgetting(pool))
@@ -301,4 +298,102 @@ describe.each([
     await expect(stop).rejects.toThrow('stop')
     expect(await kept(note)).toBe(1)
   })
+
+  describe('BEGIN is refused', () => {
+    async function refusedBehind(work: (tx: Tx) => Promise<unknown>): Promise<unknown> {
+      const { pool } = await opened()
+      const client = await pool.connect()
+      const opening = { isolation: 'nonsense', prepared: new PreparedStatements(false), pipelined }
+      return await pgTransaction(client, opening, async (tx) => ({ value: await work(tx) })).then(
+        () => 'committed',
+        (error: unknown) => error,
+      )
+    }
+
+    test.each(FIRST.filter(([how]) => !/many|class/.test(how)))(
+      'nothing is kept of %s, and the stage may be tried again',
+      async (__, use) => {
+        const note = randomUUID()
+        const error = await refusedBehind((tx) => use(tx, note).catch(() => undefined))
+        expect(error).toBeInstanceOf(ConnectionLostError)
+        expect(await kept(note)).toBe(0)
+      },
+    )
+
+    test.each(FIRST.filter(([how]) => /many|class/.test(how)))(
+      'of %s, nothing is kept, or it is said that there may be',
+      async (__, use) => {
+        const note = randomUUID()
+        const error = await refusedBehind(async (tx) => {
+          await Promise.all([tx.query(ADD, [note]), use(tx, note)]).catch(() => undefined)
+        })
+        if (pipelined) expect(error).toMatchObject({ code: 'store_failed' })
+        else {
+          expect(error).toBeInstanceOf(ConnectionLostError)
+          expect(await kept(note)).toBe(0)
+        }
+      },
+    )
+  })
+
+  test('the connection ends before BEGIN is answered → tried again', async () => {
+    const { run } = await opened()
+    const note = randomUUID()
+    let tries = 0
+    await run(async (tx) => {
+      tries++
+      const both = [tx.query(ADD, [note]), tx.query(ADD, [note])]
+      if (tries === 1) Reflect.get(tx, 'connection').stream.destroy()
+      await Promise.all(both)
+    })
+    expect([tries, await kept(note)]).toEqual([2, 2])
+  })
+
+  test('a server that is silent holds a stage no longer than the client waits', async () => {
+    const server = await startPostgres()
+    onTestFinished(() => server.remove())
+    const pool = new pg.Pool({
+      connectionString: server.url,
+      max: 1,
+      query_timeout: 300,
+      ...config,
+    })
+    onTestFinished(() => pool.end())
+    listenToErrors(pool)
+    const prepared = new PreparedStatements(true)
+    const opening = { isolation: undefined, prepared, pipelined }
+    const once = (work: (tx: Tx) => Promise<unknown>) =>
+      pool
+        .connect()
+        .then((client) => pgTransaction(client, opening, async (tx) => ({ value: await work(tx) })))
+    await once((tx) => tx.query('select $1::int', [1]))
+    const silent = once(async (tx) => {
+      server.freeze()
+      await tx.query('select $1::int', [1]).catch(() => undefined)
+    })
+    await expect(silent).rejects.toBeInstanceOf(ConnectionLostError)
+    await server.crash()
+  })
+})
+
+test('what reads its answers from the connection by itself does not read BEGIN’s', async () => {
+  const { run } = await openedWith({})
+  const seen: string[] = []
+  await run(
+    (tx) =>
+      new Promise((resolve, reject) => {
+        const { stream } = Reflect.get(tx, 'connection') as { stream: NodeJS.ReadableStream }
+        const query = Object.assign(new pg.Query(ADD, [randomUUID()]), {
+          submit(connection: pg.Connection) {
+            stream.once('data', (bytes: Buffer) => seen.push(String.fromCharCode(bytes[0] ?? 0)))
+            pg.Query.prototype.submit.call(this, connection)
+            return null
+          },
+        })
+        query.on('end', () => resolve(undefined))
+        query.on('error', reject)
+        tx.query(query)
+      }),
+  )
+  expect(seen).toEqual(['1']) // ParseComplete, of the query itself.
 })
