@@ -23,7 +23,7 @@ export type Change = Partial<Store<unknown>>
 /** How a process of the suite is set up. */
 export interface ProcessOptions {
   readonly lease?: '250ms' | '10s'
-  readonly storeTimeout?: '400ms' | '2s'
+  readonly storeTimeout?: '400ms' | '2s' | '10s'
   readonly runtime?: Runtime
 }
 
