@@ -158,7 +158,7 @@ describe.each([
     },
   )
 
-  test('a stage without a statement is one message, and finishes', async () => {
+  test('a stage without a statement finishes', async () => {
     const { run } = await opened()
     expect(await run(() => Promise.resolve())).toMatchObject({ kind: 'finished', replayed: false })
   })
@@ -209,6 +209,7 @@ describe.each([
     }, forgetting(pool))
     expect([tries, await kept(`${note}-1`), await kept(`${note}-2`)]).toEqual([2, 0, 2])
   })
+
   test.each(FIRST)(
     '%s, not awaited by a stage that returns at once, is kept with it',
     async (how, use) => {
@@ -382,10 +383,11 @@ test('what reads its answers from the connection by itself does not read BEGINâ€
   await run(
     (tx) =>
       new Promise((resolve, reject) => {
-        const { stream } = Reflect.get(tx, 'connection') as { stream: NodeJS.ReadableStream }
         const query = Object.assign(new pg.Query(ADD, [randomUUID()]), {
           submit(connection: pg.Connection) {
-            stream.once('data', (bytes: Buffer) => seen.push(String.fromCharCode(bytes[0] ?? 0)))
+            connection.stream.once('data', (bytes: Buffer) => {
+              seen.push(String.fromCharCode(bytes[0] ?? 0))
+            })
             pg.Query.prototype.submit.call(this, connection)
             return null
           },

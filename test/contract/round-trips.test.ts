@@ -93,6 +93,12 @@ describe.each([
     })
   })
 
+  test('a finish without a statement: a claim, and one message', async () => {
+    const empty = () =>
+      idempotency.run(request(randomUUID()), (__, run) => run.finish(() => ({ status: 201 })))
+    expect(await proxy.during(empty)).toEqual({ roundTrips: 2, statements: 4 + LIMITS })
+  })
+
   test('a response without a transaction: a claim, and its outcome', async () => {
     expect(await proxy.during(() => responding())).toEqual({ roundTrips: 2, statements: 2 })
   })
