@@ -57,7 +57,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
   #whenEnded: (() => void) | undefined
   #stopped: PawlError | undefined
   #aborter: AbortController | undefined
-  readonly #used = new Set<string>()
+  #used: Set<string> | undefined
 
   constructor(engine: Engine<Tx, Isolation>, start: ActiveRunStart) {
     invariant(start.hold.attempt >= 1, 'an attempt is counted from one', { id: start.hold.id })
@@ -159,7 +159,7 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
       id: this.hold.id,
       step: name,
     })
-    this.#used.delete(name)
+    this.#used?.delete(name)
   }
 
   /**
@@ -222,12 +222,13 @@ export class ActiveRun<Tx, Isolation extends string> implements Leased {
         this.hold.id,
       )
     }
-    if (this.#used.has(name)) {
+    if (this.#used?.has(name) === true) {
       throw new StepMisusedError(
         `"${name}" is used twice in one attempt; give each stage and call its own name (in a loop, number them).`,
         this.hold.id,
       )
     }
+    this.#used ??= new Set()
     this.#used.add(name)
   }
 }

@@ -4,18 +4,16 @@
  * Protocol: docs/internals/protocol.md. Conformance 11–14, 26, 35–41.
  */
 import { ActiveRun, asCurrent } from './active-run.ts'
-import { call } from './call.ts'
 import { claim, type ClaimRequest, type Work } from './claim.ts'
 import type { Code } from './codes.ts'
 import { within } from './ask.ts'
 import type { Engine } from './engine.ts'
 import { ClosedError, InvariantError, PawlError } from './errors.ts'
 import type { PawlEvent } from './events.ts'
-import { finish, finishAlone } from './finish.ts'
+import { finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
-import type { Names } from './operation.ts'
 import type { HandlerResult, Run } from './run.ts'
-import { stage } from './stage.ts'
+import { RunFacade } from './run-facade.ts'
 
 /** A response that was captured on its way out. */
 export interface CapturedDraft extends Draft {
@@ -104,7 +102,8 @@ export async function execute<Tx, Isolation extends string>(
         await release(run, undefined)
         throw new ClosedError(hold.id)
       }
-      return await attempt(run, facadeOf(run, request.work?.registered.namesOf(version)), handler)
+      const names = work?.registered.namesOf(version)
+      return await attempt(run, new RunFacade(run, names), handler)
     }
   }
 }
@@ -130,7 +129,7 @@ async function attempt<Tx, Isolation extends string>(
     const result = await asCurrent(facade, () => handler(facade))
     if (run.isInside) await run.leave()
     if (run.stopped !== undefined) throw run.stopped
-    return await conclude(run, result)
+    return concluded(run) ?? (await conclude(run, result))
   } catch (error) {
     return await fail(run, error)
   } finally {
@@ -138,13 +137,19 @@ async function attempt<Tx, Isolation extends string>(
   }
 }
 
+/** What `run.finish` has made durable. */
+function concluded<Tx, Isolation extends string>({
+  hold: { id },
+  response,
+}: ActiveRun<Tx, Isolation>): Answer | undefined {
+  return response && { kind: 'finished', id, response, stored: true }
+}
+
 async function conclude<Tx, Isolation extends string>(
   run: ActiveRun<Tx, Isolation>,
   result: HandlerResult | CapturedDraft,
 ): Promise<Answer> {
   const { id } = run.hold
-  if (run.response !== undefined)
-    return { kind: 'finished', id, response: run.response, stored: true }
   const draft = (result ?? {}) as CapturedDraft
   const response = responseOf(draft, draft.keepBody === undefined)
   const unfinished = run.ahead !== undefined && response.status >= 400
@@ -164,8 +169,8 @@ async function fail<Tx, Isolation extends string>(
   const { id } = run.hold
   if (run.isInside) await run.leave().catch(() => undefined)
   // Durable already: what failed came after the commit, and a retry replays it. So does this answer.
-  if (run.response !== undefined)
-    return { kind: 'finished', id, response: run.response, stored: true }
+  const durable = concluded(run)
+  if (durable !== undefined) return durable
   const reason = run.stopped ?? error
   if (run.start.policy.onError === 'store' && !PawlError.is(reason) && run.ahead === undefined) {
     const response = responseOf(FAILED)
@@ -228,36 +233,4 @@ export async function giveUp<Tx, Isolation extends string>(
       await release(run, run.stopped)
     }),
   )
-}
-
-/** Of whatever is not registered, or was not renamed. */
-const AS_THEY_ARE: Names = { stored: (name) => name, current: (name) => name }
-
-function facadeOf<Tx, Isolation extends string>(
-  run: ActiveRun<Tx, Isolation>,
-  names: Names = AS_THEY_ARE,
-): Run<Tx, Isolation> {
-  const { hold, key, scope, operation, resumed, version } = run.start
-  const { stored } = names
-  return {
-    id: hold.id,
-    key,
-    scope,
-    operation,
-    version,
-    attempt: hold.attempt,
-    resumed,
-    protected: true,
-    get signal() {
-      return run.signal
-    },
-    get recoveryPoint() {
-      return names.current(run.recoveryPoint)
-    },
-    stage: <T>(name: string, work: (tx: Tx) => unknown, options = {}) =>
-      stage(run, stored(name), work, options) as Promise<T>,
-    call: <T>(name: string, work: Parameters<typeof call>[2], options = {}) =>
-      call(run, stored(name), work, options) as Promise<T>,
-    finish: (work, options = {}) => finish(run, work, options),
-  }
 }

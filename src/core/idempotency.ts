@@ -22,7 +22,8 @@ import {
 } from './operation.ts'
 import type { Outcome } from './outcome.ts'
 import { OutcomeCache, type OutcomeCacheOptions } from './outcome-cache.ts'
-import { type OperationOptions, policyOf } from './policy.ts'
+import type { ClaimRequest, Work } from './claim.ts'
+import { type OperationOptions, type Policy, policyOf } from './policy.ts'
 import type { RunOver } from './response-run.ts'
 import type { HandlerResult } from './run.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
@@ -171,7 +172,7 @@ export function createIdempotency<Tx, Isolation extends string>(
       const asked = askedOf(request)
       const known = remembered(engine, identity, asked)
       if (known !== undefined) return known
-      const claim = { ...claimRequestOf(engine, identity, asked), policy: policyOf(request) }
+      const claim = claimRequestOf(engine, identity, asked, policyOf(request))
       const answer = await inflight.add(
         execute(engine, claim, (run) => handler(request.input, run)),
       )
@@ -296,7 +297,7 @@ async function runRegistered<Tx, Isolation extends string, Input>(
   )
   const identity = identityOf({ operation: registered.name, scope, key })
   const work = { registered, input, task }
-  const claim = { ...claimRequestOf(engine, identity, asked), policy: registered.policy, work }
+  const claim = claimRequestOf(engine, identity, asked, registered.policy, work)
   return await execute(engine, claim, (run) =>
     registered.handlerOf(run.version)(input, run as never),
   )
@@ -321,9 +322,12 @@ function claimRequestOf<Tx, Isolation extends string>(
   engine: Engine<Tx, Isolation>,
   identity: Identity,
   asked: string,
-) {
+  policy: Policy,
+  work?: Work<Tx, Isolation>,
+): ClaimRequest<Tx, Isolation> {
+  const { scope, operation, key } = identity
   const fingerprint = fingerprintOf(partsOf(asked), engine.fingerprintSecrets)
-  return { id: idOf(identity), ...identity, fingerprint, asked }
+  return { id: idOf(identity), scope, operation, key, fingerprint, asked, policy, work }
 }
 
 function resultOf(answer: Awaited<ReturnType<typeof execute>>): RunResult {

@@ -60,14 +60,17 @@ export function isProduction(): boolean {
 }
 
 const NONCE_BYTES = 12
-let pool = Buffer.alloc(0)
+const NONCES_DRAWN = 256
+let drawn = Buffer.alloc(0)
+let used = 0
 
 /** Random bytes are drawn a page at a time: one draw for each nonce is a tenth of what a request costs. */
 function nonce(): string {
-  if (pool.length < NONCE_BYTES) pool = randomBytes(NONCE_BYTES * 256)
-  const drawn = pool.toString('base64url', 0, NONCE_BYTES)
-  pool = pool.subarray(NONCE_BYTES)
-  return drawn
+  if (used === drawn.length) {
+    drawn = randomBytes(NONCE_BYTES * NONCES_DRAWN)
+    used = 0
+  }
+  return drawn.toString('base64url', used, (used += NONCE_BYTES))
 }
 
 /** The real clock, the real randomness, no failpoints. */

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../core/store.ts'
 import type { Database, Rows } from '../sql/database.ts'
-import { pgTransaction } from '../sql/pg-transaction.ts'
+import { PgTransactions } from '../sql/pg-transaction.ts'
 import { type ErringPool, listenToErrors } from '../sql/pool-errors.ts'
 import { postgres, type PostgresIsolation } from '../sql/postgres.ts'
 import { PreparedStatements, type WireQueries } from '../sql/prepared.ts'
@@ -59,14 +59,13 @@ function databaseOf(
   prepared: PreparedStatements,
 ): Database<PgClientLike, PostgresIsolation> {
   const pipelined = 'pipeline' in pool.options && pool.options.pipeline === true
+  const transactions = new PgTransactions({ prepared, pipelined })
   return {
     limiting: { withBegin: true, endsIdle: true },
     query: (statement) =>
       pipelined ? prepared.alone(pool, statement) : prepared.onClientOf(pool, statement),
     within: async (client, statement) => (await prepared.send(client, statement)).rows as Rows,
-    transaction: async (opening, work) => {
-      const client = await connected(pool.connect())
-      return await pgTransaction(client, { ...opening, prepared, pipelined }, work)
-    },
+    transaction: async (opening, work) =>
+      await transactions.run(await connected(pool.connect()), opening, work),
   }
 }

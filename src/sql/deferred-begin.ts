@@ -4,35 +4,37 @@
  */
 import { StoreFailedError } from '../core/errors.ts'
 import { ConnectionLostError } from './database.ts'
-import { type IdleClient, mayGoInFront, sendInFront } from './in-front.ts'
+import { type Answered, type IdleClient, mayGoInFront, sendInFront } from './in-front.ts'
 import type { NamedStatement } from './message.ts'
 import { hasAnswered } from './postgres-errors.ts'
 
 /** How it is sent. */
-export interface DeferredBeginOptions {
-  readonly client: IdleClient
-  /** BEGIN, and the limits of the transaction. Those with a name are prepared on the client. */
-  readonly statements: readonly NamedStatement[]
-  /** Sends them by themselves, before all that is asked behind them, and tells of an error at once. */
-  readonly sendApart: (refused: (error: unknown) => void) => Promise<unknown>
+export interface BeginSender {
+  /** Sends it by itself, before all that is asked behind it, and tells of an error at once. */
+  sendApart(refused: (error: unknown) => void): Promise<unknown>
   /** Asks the client for nothing, as the application asks: answered behind all that was sent before. */
-  readonly ask: () => Promise<unknown>
+  ask(): Promise<unknown>
   /** Learns from an error. */
-  readonly failed: (error: unknown) => void
+  failed(error: unknown): void
   /** The client sends queries while others are unanswered. */
   readonly pipelined: boolean
 }
 
 /** BEGIN of one transaction. */
-export class DeferredBegin {
-  readonly #options: DeferredBeginOptions
+export class DeferredBegin implements Answered {
+  readonly #client: IdleClient
+  readonly #statements: readonly NamedStatement[]
+  readonly #sender: BeginSender
   #state: 'waiting' | 'sent' | 'answered' = 'waiting'
   #error: unknown
   /** Pipelined: what was on its way behind BEGIN, with a Sync in between. */
   #exposed = 0
 
-  constructor(options: DeferredBeginOptions) {
-    this.#options = options
+  /** @param statements - BEGIN, and the limits of the transaction. Those with a name are prepared on the client */
+  constructor(client: IdleClient, statements: readonly NamedStatement[], sender: BeginSender) {
+    this.#client = client
+    this.#statements = statements
+    this.#sender = sender
   }
 
   /** Nothing was sent. */
@@ -42,7 +44,7 @@ export class DeferredBegin {
 
   /** What of it is to be sent, for whoever ends the transaction now: nothing of it is sent later. */
   taken(): readonly NamedStatement[] {
-    const waiting = this.isWaiting ? this.#options.statements : []
+    const waiting = this.isWaiting ? this.#statements : []
     this.#state = 'answered'
     return waiting
   }
@@ -62,7 +64,7 @@ export class DeferredBegin {
   settled(): Promise<void> | undefined {
     if (this.#state !== 'sent') return undefined
     // A query that the client has refused had no Sync, and the server keeps its answers back.
-    return this.#options.ask().then(
+    return this.#sender.ask().then(
       () => undefined,
       (error: unknown) => {
         // Answered: it is a failed transaction.
@@ -73,16 +75,9 @@ export class DeferredBegin {
 
   /** A query of the transaction. What reads the connection by itself would take BEGIN's answers for its own. */
   query<R>(ask: () => R, readsItself: boolean): R {
-    if (this.isWaiting) {
-      const { client, statements } = this.#options
-      if (!readsItself && mayGoInFront(client, statements)) {
-        this.#state = 'sent'
-        return sendInFront(client, statements, ask, {
-          refused: this.#refused,
-          answered: this.#answered,
-          ended: () => this.#giveUp(new Error('the connection ended before BEGIN was answered')),
-        })
-      }
+    if (this.isWaiting && !readsItself && mayGoInFront(this.#client, this.#statements)) {
+      this.#state = 'sent'
+      return sendInFront(this.#client, this.#statements, ask, this)
     }
     this.send()
     return ask()
@@ -90,26 +85,30 @@ export class DeferredBegin {
 
   /** Sends it, if it waits: what is asked now goes behind it. */
   send(): void {
-    const { pipelined, sendApart } = this.#options
-    if (pipelined && this.#state !== 'answered') this.#exposed++
+    if (this.#sender.pipelined && this.#state !== 'answered') this.#exposed++
     if (!this.isWaiting) return
     this.#state = 'sent'
-    sendApart(this.#refused).then(this.#answered, this.#refused)
+    const refused = (error: unknown): void => this.refused(error)
+    this.#sender.sendApart(refused).then(() => this.answered(), refused)
   }
 
-  readonly #answered = (): void => {
+  answered(): void {
     this.#state = 'answered'
   }
 
-  readonly #refused = (error: unknown): void => {
-    this.#options.failed(error)
+  refused(error: unknown): void {
+    this.#sender.failed(error)
     this.#giveUp(error)
+  }
+
+  ended(): void {
+    this.#giveUp(new Error('the connection ended before BEGIN was answered'))
   }
 
   /** Nobody may go on with the client: what is asked now would be no transaction. */
   #giveUp(error: unknown): void {
     this.#error ??= error
     this.#state = 'answered'
-    this.#options.client.connection.stream.destroy()
+    this.#client.connection.stream.destroy()
   }
 }

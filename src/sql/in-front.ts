@@ -20,11 +20,11 @@ export interface IdleClient {
 /** Who waits for the answers of statements that were sent together. */
 export interface Answered {
   /** At once, in the very turn in which one of them raised: what waits on the client is not sent yet. */
-  readonly refused: (error: unknown) => void
+  refused(error: unknown): void
   /** All of them are done. */
-  readonly answered?: () => void
+  answered?(): void
   /** The connection ended before that. */
-  readonly ended?: () => void
+  ended?(): void
 }
 
 /** True where what is sent now is answered next, and each statement that has a name is prepared there already. */

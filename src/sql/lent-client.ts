@@ -33,71 +33,84 @@ export const QUERIES: Entrances = { methods: ['query'], refuse }
  *
  * @param end - of its session, where the library does not refuse by itself what is sent behind it
  */
-export function lend<Client extends object, R>(
+export async function lend<Client extends object, R>(
   client: Client,
   work: (client: Client) => Promise<R>,
   entrances: Entrances = QUERIES,
   end?: SessionEnd,
 ): Promise<R> {
-  let isSettled = false
-  const isOver = (): boolean => isSettled || end?.hasCome === true
-  return work(lentOf(client, { entrances, isOver, end })).then(
-    (value) => {
-      isSettled = true
-      return value
-    },
-    (error: unknown) => {
-      isSettled = true
-      throw error
-    },
-  )
+  const lending = new Lending(entrances, end)
+  try {
+    return await work(new Proxy(client, new Lent<Client>(lending)))
+  } finally {
+    lending.isSettled = true
+  }
 }
 
-interface Lending {
+/** A client that is lent, and those it lends by itself. */
+class Lending {
   readonly entrances: Entrances
-  readonly isOver: () => boolean
   readonly end: SessionEnd | undefined
+  isSettled = false
+
+  constructor(entrances: Entrances, end: SessionEnd | undefined) {
+    this.entrances = entrances
+    this.end = end
+  }
+
+  get isOver(): boolean {
+    return this.isSettled || this.end?.hasCome === true
+  }
 }
 
-function lentOf<Client extends object>(client: Client, lending: Lending): Client {
-  const { entrances, isOver, end } = lending
-  const {
-    methods,
-    members = [],
-    nesting = [],
-    refuse: refused,
-    through,
-    inner,
-    reached,
-  } = entrances
-  const bound = new Map<unknown, unknown>()
-  return new Proxy(client, {
-    get: (target, name) => {
-      const isEntrance = methods.includes(String(name))
-      if (isOver() && isEntrance) return refused
-      if (isOver() && members.includes(String(name))) return refuseAtOnce()
-      if (inner?.test(String(name)) === true && !isOver()) reached?.()
-      const member: unknown = Reflect.get(target, name, target)
-      if (typeof member !== 'function') return member
-      if (!bound.has(member)) {
-        // To the client, not to this stand-in: it keeps its state on `this`.
-        const own = member.bind(target) as AnyFunction
-        const isNesting = end !== undefined && nesting.includes(String(name))
-        const called: AnyFunction =
-          isEntrance && through !== undefined
-            ? (...values) => (isOver() ? refused() : through(() => own(...values), values))
-            : own
-        bound.set(member, isNesting ? nestingOf(own, lending, end) : called)
-      }
-      return bound.get(member)
-    },
-    // A client that is itself a function: sql`…`. Without a template it names something, and sends nothing.
-    apply: (target, self, values: unknown[]): unknown =>
-      isOver() && isTemplate(values[0])
-        ? refused()
-        : Reflect.apply(target as AnyFunction, self, values),
-    set: (target, name, value) => Reflect.set(target, name, value, target),
-  })
+/** The stand-in for one client. */
+class Lent<Client extends object> implements ProxyHandler<Client> {
+  readonly #lending: Lending
+  readonly #bound = new Map<unknown, unknown>()
+
+  constructor(lending: Lending) {
+    this.#lending = lending
+  }
+
+  get(target: Client, property: string | symbol): unknown {
+    const { entrances, isOver } = this.#lending
+    const name = String(property)
+    const isEntrance = entrances.methods.includes(name)
+    if (isOver && isEntrance) return entrances.refuse
+    if (isOver && entrances.members?.includes(name) === true) return refuseAtOnce()
+    if (!isOver && entrances.inner?.test(name) === true) entrances.reached?.()
+    const member: unknown = Reflect.get(target, property, target)
+    if (typeof member !== 'function') return member
+    let bound = this.#bound.get(member)
+    if (bound === undefined) {
+      // To the client, not to this stand-in: it keeps its state on `this`.
+      bound = this.#calledAs(name, member.bind(target) as AnyFunction)
+      this.#bound.set(member, bound)
+    }
+    return bound
+  }
+
+  #calledAs(name: string, own: AnyFunction): AnyFunction {
+    const lending = this.#lending
+    const { entrances, end } = lending
+    if (end !== undefined && entrances.nesting?.includes(name) === true)
+      return nestingOf(own, lending, end)
+    if (entrances.through === undefined || !entrances.methods.includes(name)) return own
+    return (...values) =>
+      lending.isOver ? entrances.refuse() : entrances.through?.(() => own(...values), values)
+  }
+
+  /** A client that is itself a function: sql`…`. Without a template it names something, and sends nothing. */
+  apply(target: Client, self: unknown, values: unknown[]): unknown {
+    const { isOver, entrances } = this.#lending
+    return isOver && isTemplate(values[0])
+      ? entrances.refuse()
+      : Reflect.apply(target as AnyFunction, self, values)
+  }
+
+  set(target: Client, property: string | symbol, value: unknown): boolean {
+    return Reflect.set(target, property, value, target)
+  }
 }
 
 /**
@@ -109,7 +122,7 @@ function nestingOf(method: AnyFunction, lending: Lending, end: SessionEnd): AnyF
     (work: AnyFunction) =>
     async (client: object): Promise<unknown> => {
       try {
-        const value = await work(lentOf(client, lending))
+        const value = await work(new Proxy(client, new Lent<object>(lending)))
         return end.hasCome ? await never() : value
       } catch (error) {
         if (end.hasCome) await never()

@@ -84,9 +84,8 @@ export function sendMessage(
   failed: (error: unknown) => void,
 ): Promise<readonly Answer[]> {
   return new Promise((resolve, reject) => {
-    const parserOf = (type: number) => client.getTypeParser(type, 'text')
     client.query(
-      new Message(statements, parserOf, (error, answers) => {
+      new Message(client, statements, (error, answers) => {
         if (error === null) resolve(answers)
         else {
           failed(error)
@@ -110,45 +109,52 @@ const WITHOUT_ROWS = /^(?:begin|start|set|commit|rollback)\b/i
 /** The columns of the prepared statements of a connection, by name: a plan whose columns change is refused. */
 const described = new WeakMap<Protocol, Map<string, readonly Column[]>>()
 
+function columnsOf(connection: Protocol): Map<string, readonly Column[]> {
+  let columns = described.get(connection)
+  if (columns === undefined)
+    described.set(connection, (columns = new Map<string, readonly Column[]>()))
+  return columns
+}
+
+function isNew({ parsedStatements }: Protocol, { name }: NamedStatement): boolean {
+  return name === '' || parsedStatements[name] === undefined
+}
+
 /** What a client calls on its active query. */
 class Message {
+  readonly #client: ProtocolClient
   readonly #statements: readonly NamedStatement[]
-  readonly #parserOf: (type: number) => Parse
   /** Replaced by a client that has a `query_timeout`. */
   callback: (error: Error | null, answers: readonly Answer[]) => void
   readonly #answers: Answer[] = []
-  #described = new Map<string, readonly Column[]>()
+  #described: Map<string, readonly Column[]> | undefined
   #columns: readonly Column[] | undefined
   #rows: Record<string, unknown>[] = []
-  #stopListening = (): void => undefined
+  #stopListening: (() => void) | undefined
 
   constructor(
+    client: ProtocolClient,
     statements: readonly NamedStatement[],
-    parserOf: (type: number) => Parse,
     callback: Message['callback'],
   ) {
+    this.#client = client
     this.#statements = statements
-    this.#parserOf = parserOf
     this.callback = callback
   }
 
   submit(connection: Protocol): null {
-    const { stream, parsedStatements } = connection
-    const isNew = ({ name }: NamedStatement): boolean =>
-      name === '' || parsedStatements[name] === undefined
-    if (this.#statements.some(isNew)) {
-      this.#rememberParsed(connection, this.#statements.filter(isNew))
-    }
-    this.#described = described.get(connection) ?? this.#described
-    described.set(connection, this.#described)
+    const { stream } = connection
+    this.#rememberParsed(connection)
+    const columns = (this.#described = columnsOf(connection))
     stream.cork()
     try {
       for (const statement of this.#statements) {
         const { text, name, values } = statement
-        const isDescribed = !isNew(statement) && this.#described.has(name)
-        if (isNew(statement)) connection.parse({ text, name })
+        const parses = isNew(connection, statement)
+        if (parses) connection.parse({ text, name })
         connection.bind({ statement: name, values, valueMapper: wireValue })
-        if (!isDescribed && !WITHOUT_ROWS.test(text)) connection.describe({ type: 'P', name: '' })
+        if ((parses || !columns.has(name)) && !WITHOUT_ROWS.test(text))
+          connection.describe({ type: 'P', name: '' })
         connection.execute({})
       }
       connection.sync()
@@ -159,7 +165,9 @@ class Message {
   }
 
   /** The client remembers one name a query, at the first statement that is parsed; here there are several. */
-  #rememberParsed(connection: Protocol, parsing: readonly NamedStatement[]): void {
+  #rememberParsed(connection: Protocol): void {
+    if (!this.#statements.some((statement) => isNew(connection, statement))) return
+    const parsing = this.#statements.filter((statement) => isNew(connection, statement))
     const names = parsing[Symbol.iterator]()
     const parsed = (): void => {
       const { value } = names.next()
@@ -174,14 +182,14 @@ class Message {
   handleRowDescription({ fields }: { readonly fields: readonly Field[] }): void {
     this.#columns = fields.map(({ name, dataTypeID }) => ({
       name,
-      parse: this.#parserOf(dataTypeID),
+      parse: this.#client.getTypeParser(dataTypeID, 'text'),
     }))
     const { name } = this.#current()
-    if (name !== '') this.#described.set(name, this.#columns)
+    if (name !== '') this.#described?.set(name, this.#columns)
   }
 
   handleDataRow({ fields }: { readonly fields: readonly (string | null)[] }): void {
-    const columns = this.#columns ?? this.#described.get(this.#current().name) ?? []
+    const columns = this.#columns ?? this.#described?.get(this.#current().name) ?? []
     const row: Record<string, unknown> = {}
     for (let at = 0; at < columns.length; at++) {
       const { name, parse } = columns[at] as Column
@@ -203,12 +211,12 @@ class Message {
   }
 
   handleReadyForQuery(): void {
-    this.#stopListening()
+    this.#stopListening?.()
     this.callback(null, this.#answers)
   }
 
   handleError(error: Error): void {
-    this.#stopListening()
+    this.#stopListening?.()
     this.callback(error, [])
   }
 

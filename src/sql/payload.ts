@@ -38,9 +38,9 @@ export function claimsText(claims: readonly ClaimInput[]): string {
 function claimJson(claim: ClaimInput): object {
   const { id, scope, operation, key, fingerprint, owner, method, path, task } = claim
   const { leaseMs: lease_ms, retentionMs: retention_ms } = claim
-  const request = { id, scope, operation, key, fingerprint, owner, method, path }
-  if (task === undefined) return { ...request, lease_ms, retention_ms }
-  return { ...request, lease_ms, retention_ms, ...taskJson(task) }
+  // prettier-ignore
+  const json = { id, scope, operation, key, fingerprint, owner, method, path, lease_ms, retention_ms }
+  return task === undefined ? json : { ...json, ...taskJson(task) }
 }
 
 /** The input as a text inside the text: it must come back as it was written, which JSON in JSON does not promise. */

@@ -69,6 +69,11 @@ export class PreparedStatements {
     this.#on = on
   }
 
+  /** False where they are off, or a pooler has turned them off. */
+  get hasNames(): boolean {
+    return this.#on
+  }
+
   /** Sends a statement; without values (migrations, BEGIN where it travels alone) it is not worth a name. */
   send(on: WireQueries, { text, values }: Statement): Promise<WireResult> {
     if (this.#on && values.length > 0) return this.sendNamed(on, this.named({ text, values }))

@@ -18,8 +18,11 @@ import { hasAnswered as postgresHasAnswered } from './postgres-errors.ts'
 
 /** One connection, out of its pool. */
 export interface WireConnection {
-  /** At READ COMMITTED unless another level is named; with its limits of time, where there are any. */
-  begin(isolation: string | undefined, limits?: Limits): Promise<unknown>
+  /**
+   * At READ COMMITTED unless another level is named; with its limits of time, where there are any. Undefined: it waits
+   * for the first statement.
+   */
+  begin(isolation: string | undefined, limits?: Limits): Promise<unknown> | undefined
   send(statement: Statement): Promise<unknown>
   commit(): Promise<{ readonly command: string }>
   rollback(): Promise<unknown>
@@ -81,7 +84,6 @@ export async function wireTransaction<R>(
   { isolation, limits, pipelined, hasAnswered = postgresHasAnswered }: WireOptions,
   work: () => Promise<Closing<R>>,
 ): Promise<R> {
-  const { sendClosing } = connection
   let broken = false
   try {
     const begun = connection.begin(isolation, limits)
@@ -89,15 +91,15 @@ export async function wireTransaction<R>(
     let last: Statement | undefined
     try {
       // Pipelined, BEGIN is awaited only behind the work, whose first statement then travels with it.
-      if (pipelined) begun.catch(() => undefined)
-      else await connected(begun)
+      if (pipelined) begun?.catch(() => undefined)
+      else if (begun !== undefined) await connected(begun)
       closing = await work()
       last = closing.last
       const settling = connection.settled?.()
       if (settling !== undefined) await settling
       const refused = pipelined ? await refusalOf(begun, hasAnswered) : connection.refusal?.()
       if (refused !== undefined) throw refused
-      if (!pipelined && sendClosing === undefined && last !== undefined) {
+      if (!pipelined && connection.sendClosing === undefined && last !== undefined) {
         await connection.send(last)
         last = undefined
       }
@@ -110,8 +112,8 @@ export async function wireTransaction<R>(
       })
       throw error instanceof ConnectError ? error : (refused ?? error)
     }
-    if (last !== undefined && sendClosing !== undefined)
-      await closed(connection, sendClosing(last), hasAnswered)
+    if (last !== undefined && connection.sendClosing !== undefined)
+      await closed(connection, connection.sendClosing(last), hasAnswered)
     else await committed(connection, last, hasAnswered)
     return closing.value
   } catch (error) {
@@ -130,7 +132,7 @@ const BROKEN = [ConnectError, ConnectionLostError, CommitLostError]
  * instant), the work was no transaction, and that is said; a broken connection shows at the next statement.
  */
 async function refusalOf(
-  begun: Promise<unknown>,
+  begun: Promise<unknown> | undefined,
   hasAnswered: Answered,
 ): Promise<StoreFailedError | undefined> {
   try {

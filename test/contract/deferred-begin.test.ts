@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { pgStore } from '../../src/databases/pg.ts'
 import { createIdempotency } from '../../src/index.ts'
 import { ConnectionLostError } from '../../src/sql/database.ts'
-import { pgTransaction } from '../../src/sql/pg-transaction.ts'
+import { PgTransactions } from '../../src/sql/pg-transaction.ts'
 import { listenToErrors } from '../../src/sql/pool-errors.ts'
 import { PreparedStatements } from '../../src/sql/prepared.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -304,11 +304,14 @@ describe.each([
     async function refusedBehind(work: (tx: Tx) => Promise<unknown>): Promise<unknown> {
       const { pool } = await opened()
       const client = await pool.connect()
-      const opening = { isolation: 'nonsense', prepared: new PreparedStatements(false), pipelined }
-      return await pgTransaction(client, opening, async (tx) => ({ value: await work(tx) })).then(
-        () => 'committed',
-        (error: unknown) => error,
-      )
+      const prepared = new PreparedStatements(false)
+      const opening = { isolation: 'nonsense' }
+      return await new PgTransactions({ prepared, pipelined })
+        .run(client, opening, async (tx) => ({ value: await work(tx) }))
+        .then(
+          () => 'committed',
+          (error: unknown) => error,
+        )
     }
 
     test.each(FIRST.filter(([how]) => !/many|class/.test(how)))(
@@ -362,11 +365,13 @@ describe.each([
     onTestFinished(() => pool.end())
     listenToErrors(pool)
     const prepared = new PreparedStatements(true)
-    const opening = { isolation: undefined, prepared, pipelined }
+    const transactions = new PgTransactions({ prepared, pipelined })
     const once = (work: (tx: Tx) => Promise<unknown>) =>
-      pool
-        .connect()
-        .then((client) => pgTransaction(client, opening, async (tx) => ({ value: await work(tx) })))
+      pool.connect().then((client) =>
+        transactions.run(client, { isolation: undefined }, async (tx) => ({
+          value: await work(tx),
+        })),
+      )
     await once((tx) => tx.query('select $1::int', [1]))
     const silent = once(async (tx) => {
       server.freeze()
