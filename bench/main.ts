@@ -18,7 +18,7 @@ import type { Comparison } from './slices.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --only NAMES   of engine, http, response, replay, growth, peers, medusa, adoption and engines, those named,
+  --only NAMES   of engine, cpu, http, response, replay, growth, peers, medusa, adoption and engines, those named,
                  with commas between; all by default
   --quick        short slices and small tables, and of the names engine, http, response and replay unless others
                  are given: about a minute; wider spread
@@ -37,6 +37,8 @@ Each figure is requests a second of one way ÷ those of another, both on pools o
 the median of the rounds, with their lowest and highest.
 
   engine, http   round trips, and the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
+  cpu            microseconds of Node and of PostgreSQL that a first request takes, beside the handler alone, and
+                 beside its statements written by hand, which is the least it could take; of PostgreSQL on Linux
   response       requests without rows, 256 at a time: statements shared by all ÷ statements of each
   replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
                  beside them the peer on Redis that replays fastest

@@ -2,15 +2,16 @@
 import { fork } from 'node:child_process'
 import pg from 'pg'
 import { pgStore } from 'pawl/pg'
-import { startPostgres } from '../test/support/postgres.ts'
+import { type Postgres, startPostgres } from '../test/support/postgres.ts'
 import { type Adoption, measureAdoption } from './adoption.ts'
 import { type Growth, measureGrowth } from './growth.ts'
+import { type CpuOfWay, measureCpu } from './cpu.ts'
 import { install } from './install.ts'
 import { PEERS } from './peer-list.ts'
 import { type Ground, measurePeers, type Peers } from './peers.ts'
 import { offered, type RedisMode } from './redis-beside.ts'
 import { measureReplay, type Replay } from './replay.ts'
-import { growthTable, peersOf, ratesOf, replayOf } from './report-subjects.ts'
+import { cpuOf, growthTable, peersOf, ratesOf, replayOf } from './report-subjects.ts'
 import { tableOf } from './report.ts'
 import { responseWays } from './response.ts'
 import { countRoundTrips, type RoundTrips } from './round-trips.ts'
@@ -25,6 +26,7 @@ const RESPONSES_AT = 256
 /** The names under `--only`. */
 export const ON_POSTGRES = [
   'engine',
+  'cpu',
   'http',
   'response',
   'replay',
@@ -59,6 +61,7 @@ export interface OnPostgres {
   readonly roundTrips?: RoundTrips | undefined
   readonly replay?: Replay | undefined
   readonly growth?: Growth | undefined
+  readonly cpu?: readonly CpuOfWay[] | undefined
   readonly peers?: Peers | undefined
   readonly adoption?: Adoption | undefined
 }
@@ -87,6 +90,7 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
       settings,
       comparisons,
       roundTrips,
+      cpu: has('cpu') ? await ofProcessors(server, { ...slices, settleMs }, say) : undefined,
       replay: has('replay') ? await replays(url, asked, say) : undefined,
       growth: has('growth') ? await growing(url, asked, say) : undefined,
       peers: has('peers') ? await besidePeers(url, asked, say) : undefined,
@@ -134,6 +138,19 @@ async function engine(
   found.push({ ...comparison, guarded: 'with Pawl, pipelined pool' })
   await pipelined.end()
   return found
+}
+
+async function ofProcessors(
+  { url, data }: Pick<Postgres, 'url' | 'data'>,
+  settled: Settled,
+  say: Say,
+): Promise<readonly CpuOfWay[]> {
+  say('What a first request takes of the processors, 32 concurrent …')
+  return await withPool(url, async (pool) => {
+    const found = await measureCpu({ pool, data }, settled)
+    say(cpuOf(found))
+    return found
+  })
 }
 
 async function overHttp(

@@ -1,4 +1,5 @@
 /** The figures of peers, replays and growth, for people. */
+import type { CpuOfWay } from './cpu.ts'
 import type { Growth, Series } from './growth.ts'
 import type { Peers, PeerRun } from './peers.ts'
 import type { Replay } from './replay.ts'
@@ -51,6 +52,20 @@ export function ratesOf(runs: readonly Run[]): string {
     `${Math.min(...rates).toFixed(0)}–${Math.max(...rates).toFixed(0)}`,
   ])
   return `\n${columns([['', 'concurrent', '/s', 'lowest–highest'], ...lines])}`
+}
+
+/** Rates, and microseconds of a request. */
+export function cpuOf(ways: readonly CpuOfWay[]): string {
+  const lines = ways.map(({ name, perSecond, ratio, application, postgres }) => [
+    name,
+    perSecond.toFixed(0),
+    ratio.toFixed(2),
+    ...[application.user, application.system, postgres?.user, postgres?.system].map(
+      (one) => one?.toFixed(0) ?? '—',
+    ),
+  ])
+  const head = ['', '/s', 'of alone', 'Node, user', 'system', 'PostgreSQL, user', 'system']
+  return `\n${columns([head, ...lines])}`
 }
 
 export function replayOf({ keys, runs, missing }: Replay): string {

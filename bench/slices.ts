@@ -115,7 +115,8 @@ export function median(values: readonly number[]): number {
   return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2
 }
 
-async function slice(
+/** So many requests at a time, for so long. */
+export async function slice(
   way: Way,
   options: SliceOptions,
   sliceMs: number,

@@ -1,4 +1,5 @@
 /** The figures of a run as the tables that docs/performance.md has. test/docs/figures.test.ts holds that. */
+import type { CpuOfWay } from './cpu.ts'
 import type { Growth } from './growth.ts'
 import type { Peers } from './peers.ts'
 import type { Replay } from './replay.ts'
@@ -10,6 +11,7 @@ export interface Results {
   readonly comparisons: readonly Comparison[]
   readonly replay?: Replay
   readonly growth?: Growth
+  readonly cpu?: readonly CpuOfWay[]
   readonly peers?: Pick<Peers, 'ran' | 'missing' | 'comparisons'>
 }
 
@@ -19,6 +21,18 @@ export const TABLES: Readonly<Record<string, (results: Results) => string>> = {
     table(
       ['', 'to', 'at a time', 'ratio (lowest–highest)'],
       comparisons.map((one) => [one.guarded, one.bare, String(one.concurrency), figureOf(one)]),
+    ),
+  cpu: ({ cpu }) =>
+    table(
+      ['', 'requests/s', 'of alone', 'Node, user', 'system', 'PostgreSQL, user', 'system'],
+      (cpu ?? []).map(({ name, perSecond, ratio, application, postgres }) => [
+        name,
+        Math.round(perSecond).toLocaleString('en'),
+        ratio.toFixed(2),
+        ...[application.user, application.system, postgres?.user, postgres?.system].map(
+          (one) => one?.toFixed(0) ?? '—',
+        ),
+      ]),
     ),
   replays: ({ replay }) =>
     table(

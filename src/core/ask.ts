@@ -25,7 +25,7 @@ export interface Asking {
  * @param late - told of what is answered after all, when nobody waits for it any more
  * @throws {@link StoreUnavailableError} no answer within `storeTimeoutMs`, or five failures
  */
-export async function ask<R>(
+export function ask<R>(
   engine: Asking,
   doing: string,
   question: () => Promise<R>,
@@ -33,19 +33,27 @@ export async function ask<R>(
 ): Promise<R> {
   const deadline = engine.runtime.now() + engine.storeTimeoutMs
   let unanswered: Promise<R>[] | undefined
-  for (let tries = 1; ; tries++) {
-    const answer = question()
-    try {
-      return await within(engine, doing, patience(engine, deadline), answer)
-    } catch (error) {
+  const attempt = (tries: number): Promise<R> => {
+    const answer = begun(question)
+    return within(engine, doing, patience(engine, deadline), answer, async (error) => {
       if (late !== undefined) (unanswered ??= []).push(answer)
       if (mayAskAgain(error) && tries < TRIES_MAX && engine.runtime.now() < deadline) {
         await backoff(engine.runtime, tries)
-        continue
+        return await attempt(tries + 1)
       }
       for (const one of unanswered ?? []) one.then(late).catch(() => undefined)
       throw mayAskAgain(error) ? unavailable(doing, error) : error
-    }
+    })
+  }
+  return attempt(1)
+}
+
+/** A store of somebody else may throw instead of rejecting. */
+function begun<R>(question: () => Promise<R>): Promise<R> {
+  try {
+    return question()
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 
@@ -75,16 +83,26 @@ export function unavailable(
 /**
  * The answer, or {@link StoreUnavailableError} after `ms`. A database that neither answers nor refuses would otherwise
  * hold the client for as long as TCP does.
+ *
+ * @param failed - what is answered instead of an error. It is thrown, by default
  */
 export function within<R>(
   engine: Pick<Asking, 'runtime'>,
   doing: string,
   ms: number,
   answer: Promise<R>,
+  failed?: (error: unknown) => Promise<R>,
 ): Promise<R> {
   return new Promise((resolve, reject) => {
+    let isOver = false
+    const fail = (error: unknown): void => {
+      if (isOver) return
+      isOver = true
+      if (failed === undefined) reject(error)
+      else resolve(failed(error))
+    }
     const cancel = engine.runtime.timer(Math.max(0, ms), () => {
-      reject(new StoreUnavailableError(doing))
+      fail(new StoreUnavailableError(doing))
     })
     answer.then(
       (value) => {
@@ -93,7 +111,7 @@ export function within<R>(
       },
       (error: unknown) => {
         cancel()
-        reject(error)
+        fail(error)
       },
     )
   })

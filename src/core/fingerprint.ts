@@ -3,16 +3,16 @@
  * mismatch. Keyed (HMAC) when a secret is given, because the plain hash of a low-entropy body (a PIN, an amount) can
  * be found by trying.
  */
-import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import { ConfigError } from './errors.ts'
-import { lengthPrefixed } from './length-prefixed.ts'
+import { digestOf, lengthPrefixed, type Parts } from './length-prefixed.ts'
 
 /** Grows by one when what is digested changes; a stored fingerprint keeps the version it was made with. */
 const VERSION = 'v1'
 
 /** The parts of a request, in a fixed order; text or bytes. Length-prefixed before they are digested. */
-export type FingerprintParts = readonly (string | Uint8Array)[]
+export type FingerprintParts = Parts
 
 /** A request's fingerprint, ready to be stored and to be compared with a stored one. */
 export interface Fingerprint {
@@ -55,11 +55,10 @@ export function canonicalJson(value: unknown): string {
 }
 
 function digest(parts: FingerprintParts, secret: string | undefined): string {
-  const bytes = lengthPrefixed(parts)
   const hex =
     secret === undefined
-      ? hash('sha256', bytes, 'hex')
-      : createHmac('sha256', secret).update(bytes).digest('hex')
+      ? digestOf(parts)
+      : createHmac('sha256', secret).update(lengthPrefixed(parts)).digest('hex')
   return `${VERSION}:${hex}`
 }
 

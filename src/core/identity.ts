@@ -3,9 +3,8 @@
  * database can merge two keys. It is safe to log, it is the `operation_ref` told to clients, and downstream keys grow
  * from it.
  */
-import { hash } from 'node:crypto'
 import { ConfigError, KeyInvalidError } from './errors.ts'
-import { lengthPrefixed } from './length-prefixed.ts'
+import { digestOf } from './length-prefixed.ts'
 
 const OPERATION = /^[A-Za-z][A-Za-z0-9._-]{0,99}$/
 const STEP = /^[A-Za-z][A-Za-z0-9._-]{0,99}$/
@@ -90,5 +89,5 @@ export function checkKey(key: string, lengthMax: number = KEY_LENGTH_MAX): void 
 }
 
 function digest(parts: readonly string[]): string {
-  return hash('sha256', lengthPrefixed(parts), 'hex').slice(0, 32)
+  return digestOf(parts).slice(0, 32)
 }

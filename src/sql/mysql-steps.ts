@@ -8,7 +8,7 @@ import { erasureSteps, reap } from './erase-mysql.ts'
 import { fenceOf } from './fence.ts'
 import type { MysqlTexts } from './mysql-texts.ts'
 import { padded } from './mysql-words.ts'
-import { number, text } from './rows.ts'
+import { byId, number, text } from './rows.ts'
 import type { Claimed, Runner, Steps } from './steps.ts'
 
 /** The steps on one table. */
@@ -63,7 +63,7 @@ async function claim(
   const there = await look(claims.map(({ id }) => id))
   const known = new Set(there.map((row) => text(row, 'id')))
   const missing = claims.filter(({ id }) => !known.has(id))
-  if (missing.length === 0) return { inserted: [], found: there }
+  if (missing.length === 0) return { inserted: byId([]), found: byId(there) }
   const tasks = missing.flatMap(({ id, operation, task }) =>
     task === undefined ? [] : [{ id, operation, dueMs: task.dueMs }],
   )
@@ -81,8 +81,8 @@ async function claim(
   const isOurs = (row: Rows[number]): boolean =>
     asked.has(`${text(row, 'id')} ${String(row['owner'])}`)
   return {
-    inserted: stored.filter(isOurs),
-    found: [...there, ...stored],
+    inserted: byId(stored.filter(isOurs)),
+    found: byId([...there, ...stored]),
   }
 }
 

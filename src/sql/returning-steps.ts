@@ -39,19 +39,21 @@ export function returningSteps(
     claim: async (claims) => {
       const first = new Map<string, ClaimInput>()
       for (const one of claims) if (!first.has(one.id)) first.set(one.id, one)
-      const rows = await insert([...first.values()])
-      const inserted = rows.filter(({ state }) => state === undefined || state === null)
-      const there =
-        rows.length === inserted.length ? [] : rows.filter(({ state }) => typeof state === 'string')
-      const owners = new Map(inserted.map((row) => [text(row, 'id'), text(row, 'owner')]))
-      const known = new Set(there.map((row) => text(row, 'id')))
+      const rows = await insert(first.size === claims.length ? claims : [...first.values()])
+      const inserted = new Map<string, Rows[number]>()
+      const found = new Map<string, Rows[number]>()
+      for (const row of rows) {
+        const isThere = typeof row['state'] === 'string'
+        ;(isThere ? found : inserted).set(text(row, 'id'), row)
+      }
       const lost = new Set<string>()
       for (const { id, owner } of claims)
-        if (owners.get(id) !== owner && !known.has(id)) lost.add(id)
-      if (lost.size === 0) return { inserted, found: there }
+        if (!found.has(id) && inserted.get(id)?.['owner'] !== owner) lost.add(id)
+      if (lost.size === 0) return { inserted, found }
       // A new statement: the one that lost its insert does not see the row that won.
-      const looked = await query({ text: texts.look, values: [JSON.stringify([...lost])] })
-      return { inserted, found: [...there, ...looked] }
+      for (const row of await query({ text: texts.look, values: [JSON.stringify([...lost])] }))
+        found.set(text(row, 'id'), row)
+      return { inserted, found }
     },
     takeOver: ({ id, attempt, owner, leaseMs, revision }) =>
       query({ text: texts.takeOver, values: [id, attempt, owner, leaseMs, revision] }),

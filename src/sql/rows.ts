@@ -13,6 +13,14 @@ import type { Rows } from './database.ts'
 
 type Row = Rows[number]
 
+/** Rows that have an `id`, by it. */
+export type RowsById = ReadonlyMap<string, Row>
+
+/** The last one of each. */
+export function byId(rows: Rows): RowsById {
+  return new Map(rows.map((row) => [text(row, 'id'), row]))
+}
+
 const STATES: ReadonlySet<string> = new Set(['running', 'finished', 'unknown', 'failed'])
 
 /** A record of a row that was read with all columns of a record. */

@@ -256,21 +256,19 @@ class SqlStore<Tx, Isolation extends string> implements Store<Tx, Isolation> {
   }
 
   async #claimAll(items: readonly ClaimInput[]): Promise<readonly ClaimReply[]> {
-    const claimed = await this.#asked('claiming', this.#steps.claim(items))
-    const inserted = byId(claimed.inserted)
-    const found = byId(claimed.found)
-    const records = new Map<Rows[number], FoundRecord>()
-    const readOnce = (row: Rows[number]): FoundRecord => {
-      const record = records.get(row) ?? recordOf(row)
-      records.set(row, record)
-      return record
-    }
+    const { inserted, found } = await this.#asked('claiming', this.#steps.claim(items))
+    const records = new Map<string, FoundRecord>()
     return items.map(({ id, owner }): ClaimReply => {
       const ours = inserted.get(id)
       // Two claims of one id in one batch: one row was inserted, and it names its owner.
       if (ours?.['owner'] === owner) return { kind: 'inserted', execution: text(ours, 'execution') }
-      const other = found.get(id)
-      return other === undefined ? { kind: 'nothing' } : { kind: 'found', record: readOnce(other) }
+      let record = records.get(id)
+      if (record === undefined) {
+        const row = found.get(id)
+        if (row === undefined) return { kind: 'nothing' }
+        records.set(id, (record = recordOf(row)))
+      }
+      return { kind: 'found', record }
     })
   }
 
@@ -316,8 +314,4 @@ function meansAll(error: unknown): boolean {
     error instanceof AbortedError ||
     error instanceof StoreNotMigratedError
   )
-}
-
-function byId(rows: Rows): ReadonlyMap<string, Rows[number]> {
-  return new Map(rows.map((row) => [text(row, 'id'), row]))
 }

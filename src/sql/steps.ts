@@ -16,6 +16,7 @@ import type {
   Write,
 } from '../core/store.ts'
 import type { Rows, Statement } from './database.ts'
+import type { RowsById } from './rows.ts'
 
 /** Runs Pawl's own statements. */
 export interface Runner {
@@ -30,9 +31,9 @@ export interface Runner {
 /** What became of some claims. */
 export interface Claimed {
   /** `id`, `owner` and `execution` of those that were inserted. */
-  readonly inserted: Rows
+  readonly inserted: RowsById
   /** The records that stand in the way of the others. */
-  readonly found: Rows
+  readonly found: RowsById
 }
 
 /** One kind of change, many of which may travel together. */
