@@ -141,6 +141,7 @@ function askedOf(only: readonly string[]): Asked {
       ? { warmMs: 500, sliceMs: 200, pairs: 4 }
       : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
     keys,
+    replaysAt: quick ? [256] : [256, 1_024],
     sizes: large ? [...sizes, 1e7] : sizes,
     settleMs: quick ? 2_000 : 12_000,
     requests: quick ? 2_000 : 20_000,

@@ -47,6 +47,8 @@ export interface Asked {
   readonly settleMs: number
   /** Records in the table of `replay`. */
   readonly keys: number
+  /** So many at a time in `replay`. */
+  readonly replaysAt: readonly number[]
   /** Of the tables of `growth`, in keys. */
   readonly sizes: readonly number[]
   /** Of each kind, for what `growth` finds on disk. */
@@ -219,9 +221,9 @@ async function responses(url: string, slices: Slices, say: Say): Promise<Compari
 }
 
 async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
-  const { keys, slices } = asked
+  const { keys, slices, replaysAt: at } = asked
   return await withGround(url, asked, say, async (ground) => {
-    const replay = await measureReplay({ peers: PEERS, keys }, ground, slices)
+    const replay = await measureReplay({ peers: PEERS, keys, at }, ground, slices)
     say(replayOf(replay))
     return replay
   })

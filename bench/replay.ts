@@ -31,11 +31,14 @@ export const REPLAY = {
   mismatch: 'mismatch',
 } as const
 
-const AT = [256, 1_024]
 const TABLE = 'bench_replay'
 
 export async function measureReplay(
-  { peers, keys }: { readonly peers: readonly Peer[]; readonly keys: number },
+  {
+    peers,
+    keys,
+    at,
+  }: { readonly peers: readonly Peer[]; readonly keys: number; readonly at: readonly number[] },
   ground: Ground,
   slices: Replay['slices'],
 ): Promise<Replay> {
@@ -46,10 +49,10 @@ export async function measureReplay(
     say(`Filling a table with ${keys.toLocaleString('en')} records …`)
     const ways = await ourWays(pool, keys)
     try {
-      const best = await fastest(ready, { ...slices, concurrency: AT[0] ?? 1 }, say)
+      const best = await fastest(ready, { ...slices, concurrency: at[0] ?? 1 }, say)
       const all = best === undefined ? ways.list : [...ways.list, best]
       const runs: Run[] = []
-      for (const concurrency of AT) {
+      for (const concurrency of at) {
         say(`Replays, ${String(concurrency)} concurrent …`)
         runs.push(...(await measure(all, { ...slices, concurrency })))
       }

@@ -48,10 +48,10 @@ export function ask<R>(
   return attempt(1)
 }
 
-/** A store of somebody else may throw instead of rejecting. */
+/** A store of somebody else may throw instead of rejecting, or answer without a promise. */
 function begun<R>(question: () => Promise<R>): Promise<R> {
   try {
-    return question()
+    return Promise.resolve(question())
   } catch (error) {
     return Promise.reject(error)
   }
@@ -106,6 +106,7 @@ export function within<R>(
     })
     answer.then(
       (value) => {
+        isOver = true
         cancel()
         resolve(value)
       },

@@ -13,7 +13,7 @@ import type { PawlEvent } from './events.ts'
 import { finishAlone } from './finish.ts'
 import { type Draft, type Outcome, responseOf, type WholeResponse } from './outcome.ts'
 import type { HandlerResult, Run } from './run.ts'
-import { RunFacade } from './run-facade.ts'
+import { runFacade } from './run-facade.ts'
 
 /** A response that was captured on its way out. */
 export interface CapturedDraft extends Draft {
@@ -103,7 +103,7 @@ export async function execute<Tx, Isolation extends string>(
         throw new ClosedError(hold.id)
       }
       const names = work?.registered.namesOf(version)
-      return await attempt(run, new RunFacade(run, names), handler)
+      return await attempt(run, runFacade(run, names), handler)
     }
   }
 }

@@ -9,52 +9,35 @@ import { stage } from './stage.ts'
 /** Of whatever is not registered, or was not renamed. */
 const AS_THEY_ARE: Names = { stored: (name) => name, current: (name) => name }
 
-/** Getters that are on the prototype: one is made for each request. The steps may be taken off it and passed on. */
-export class RunFacade<Tx, Isolation extends string> implements Run<Tx, Isolation> {
-  readonly id: string
-  readonly key: string
-  readonly scope: string
-  readonly operation: string
-  readonly version: string | undefined
-  readonly attempt: number
-  readonly resumed: boolean
-  readonly protected = true
-  readonly #run: ActiveRun<Tx, Isolation>
-  readonly #names: Names
-
-  constructor(run: ActiveRun<Tx, Isolation>, names: Names = AS_THEY_ARE) {
-    const { hold, key, scope, operation, version, resumed } = run.start
-    this.id = hold.id
-    this.key = key
-    this.scope = scope
-    this.operation = operation
-    this.version = version
-    this.attempt = hold.attempt
-    this.resumed = resumed
-    this.#run = run
-    this.#names = names
+/**
+ * All of it its own, and enumerable: an application may spread a run, take its steps off it, or pass on a copy that
+ * traces them.
+ */
+export function runFacade<Tx, Isolation extends string>(
+  run: ActiveRun<Tx, Isolation>,
+  names: Names = AS_THEY_ARE,
+): Run<Tx, Isolation> {
+  const { hold, key, scope, operation, resumed, version } = run.start
+  const { stored } = names
+  return {
+    id: hold.id,
+    key,
+    scope,
+    operation,
+    version,
+    attempt: hold.attempt,
+    resumed,
+    protected: true,
+    get signal() {
+      return run.signal
+    },
+    get recoveryPoint() {
+      return names.current(run.recoveryPoint)
+    },
+    stage: <T>(name: string, work: (tx: Tx) => unknown, options = {}) =>
+      stage(run, stored(name), work, options) as Promise<T>,
+    call: <T>(name: string, work: Parameters<typeof call>[2], options = {}) =>
+      call(run, stored(name), work, options) as Promise<T>,
+    finish: (work, options = {}) => finish(run, work, options),
   }
-
-  get signal(): AbortSignal {
-    return this.#run.signal
-  }
-
-  get recoveryPoint(): string {
-    return this.#names.current(this.#run.recoveryPoint)
-  }
-
-  readonly stage: Run<Tx, Isolation>['stage'] = <T>(
-    name: string,
-    work: (tx: Tx) => unknown,
-    options = {},
-  ) => stage(this.#run, this.#names.stored(name), work, options) as Promise<T>
-
-  readonly call: Run<Tx, Isolation>['call'] = <T>(
-    name: string,
-    work: Parameters<typeof call>[2],
-    options = {},
-  ) => call(this.#run, this.#names.stored(name), work, options) as Promise<T>
-
-  readonly finish: Run<Tx, Isolation>['finish'] = (work, options = {}) =>
-    finish(this.#run, work, options)
 }

@@ -54,6 +54,29 @@ test('a store that throws instead of rejecting is asked again as well', async ()
   expect(await asked([thrown, async () => 'here'])).toEqual({ answer: 'here', times: 2 })
 })
 
+test('a store that answers without a promise is understood', async () => {
+  const plain = (() => 'here') as unknown as () => Promise<string>
+  expect(await asked([plain])).toEqual({ answer: 'here', times: 1 })
+})
+
+test('a timer that cannot be stopped begins no other try', async () => {
+  const runtime = {
+    ...systemRuntime,
+    timer: (ms: number, call: () => void) => {
+      setTimeout(call, ms)
+      return () => undefined
+    },
+  }
+  let times = 0
+  const question = async (): Promise<string> => {
+    times++
+    return 'here'
+  }
+  expect(await ask({ ...asking, runtime }, 'asking', question)).toBe('here')
+  await after(150)
+  expect(times).toBe(1)
+})
+
 test('answers that nobody waits for any more are told', async () => {
   const told: string[] = []
   const slow = async (): Promise<string> => {
