@@ -50,8 +50,12 @@ describe('tables', () => {
     expect(quotes.map(([title]) => title)).toEqual([
       'docs/databases.md, of bench/results/2026-11-25-engines.json',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#comparisons',
+      'docs/performance.md, of bench/results/2026-11-26-requests.json#cpu',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#peers',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#replays',
+      'docs/performance.md, of bench/results/2026-11-26-requests-node-24.json#comparisons',
+      'docs/performance.md, of bench/results/2026-11-26-requests-node-24.json#cpu',
+      'docs/performance.md, of bench/results/2026-11-26-requests-node-24.json#replays',
       'docs/performance.md, of bench/results/2026-11-26-growth.json#growth',
       'docs/performance.md, of bench/results/2026-11-26-growth.json#disk',
     ])
