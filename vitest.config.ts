@@ -30,7 +30,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // Most of the time a test waits, for a lease or a server. More would meet the limits of a shared MariaDB.
+    // Most of the time a test waits, for a lease or a server. With three, some waited longer than they may, and all
+    // together took six sevenths of the time: the processors were busy.
     maxWorkers: 2,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     // Type tests: a `@ts-expect-error` without an error behind it fails the run. test/tidy/types.test.ts holds that.
