@@ -23,7 +23,7 @@ const FOOT = 34
 const STEPS = [0.05, 0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50]
 const MARKS_MAX = 8
 /** The names of ways without protection. */
-const BARE = /^(handler|stages|Express, route) alone\b/
+const BARE = /^(handler|stages|two stages and a call|Express, route) alone\b/
 
 /** Each contrasts with white and with black alike, for where the style is not applied. */
 const STYLE = `

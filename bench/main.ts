@@ -18,8 +18,8 @@ import type { Comparison } from './slices.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --only NAMES   of engine, cpu, http, response, replay, growth, peers, medusa, adoption and engines, those named,
-                 with commas between; all by default
+  --only NAMES   of engine, steps, cpu, http, response, replay, growth, peers, medusa, adoption and engines, those
+                 named, with commas between; all by default
   --quick        short slices and small tables, and of the names engine, http, response and replay unless others
                  are given: about a minute; wider spread
   --check        exit 1 when a figure is under its floor (below), or a ratio more than 15 % under that of
@@ -37,6 +37,7 @@ Each figure is requests a second of one way ÷ those of another, both on pools o
 the median of the rounds, with their lowest and highest.
 
   engine, http   round trips, and the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
+  steps          two stages with a call of another system in between, 32 and 1 at a time
   cpu            microseconds of Node and of PostgreSQL that a first request takes, beside the handler alone, and
                  beside its statements written by hand, which is the least it could take; of PostgreSQL on Linux
   response       requests without rows, 256 at a time: statements shared by all ÷ statements of each

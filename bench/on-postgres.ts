@@ -18,7 +18,7 @@ import { countRoundTrips, type RoundTrips } from './round-trips.ts'
 import { postgresDatabase, postgresSettings } from './servers.ts'
 import { installOriginal, openServices, openShared } from './services.ts'
 import { against, compare, type Comparison, measure, settle, type SliceOptions } from './slices.ts'
-import { engineWays, httpWays } from './workloads.ts'
+import { engineWays, httpWays, stepsWays } from './workloads.ts'
 
 const POOL = 32
 const RESPONSES_AT = 256
@@ -26,6 +26,7 @@ const RESPONSES_AT = 256
 /** The names under `--only`. */
 export const ON_POSTGRES = [
   'engine',
+  'steps',
   'cpu',
   'http',
   'response',
@@ -81,6 +82,7 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
     const has = (name: (typeof ON_POSTGRES)[number]): boolean => only.includes(name)
     const comparisons = [
       ...(has('engine') ? await engine(url, { ...slices, settleMs }, say) : []),
+      ...(has('steps') ? await steps(url, { ...slices, settleMs }, say) : []),
       ...(has('http') ? await overHttp(url, { ...slices, settleMs }, say) : []),
       ...(has('response') ? await responses(url, slices, say) : []),
       ...(has('medusa') ? await medusa(url, slices, say) : []),
@@ -140,6 +142,23 @@ async function engine(
   found.push({ ...comparison, guarded: 'with Pawl, pipelined pool' })
   await pipelined.end()
   return found
+}
+
+async function steps(
+  url: string,
+  { settleMs, ...slices }: Settled,
+  say: Say,
+): Promise<Comparison[]> {
+  return await withPool(url, async (pool) => {
+    const ways = stepsWays(pool)
+    await settle(ways, settleMs)
+    const found: Comparison[] = []
+    for (const concurrency of [32, 1]) {
+      say(`Two stages and a call, ${String(concurrency)} concurrent …`)
+      found.push(await compare(...ways, { ...slices, concurrency }))
+    }
+    return found
+  })
 }
 
 async function ofProcessors(

@@ -53,6 +53,42 @@ export function engineWays(pool: pg.Pool): readonly [bare: Way, guarded: Way] {
   ]
 }
 
+/** Two stages, and between them a call of another system, which answers at once. */
+export function stepsWays(pool: pg.Pool): readonly [bare: Way, guarded: Way] {
+  const idempotency = createIdempotency({ store: pgStore(pool) })
+  return [
+    {
+      name: 'two stages and a call alone',
+      request: async () => {
+        await insertBare(pool)
+        await charge()
+        await insertBare(pool)
+      },
+    },
+    {
+      name: 'two stages and a call, with Pawl',
+      request: async () => {
+        await idempotency.run({ ...RIDE, key: randomUUID() }, async (_, run) => {
+          await run.stage('booked', async (tx) => {
+            await tx.query(INSERT, ['Oslo'])
+          })
+          await run.call('charged', charge)
+          return await run.finish(async (tx) => {
+            await tx.query(INSERT, ['Bergen'])
+            return { status: 201, body: { to: 'Oslo' } }
+          })
+        })
+      },
+    },
+  ]
+}
+
+function charge(): Promise<{ readonly charge: string }> {
+  return new Promise((resolve) => {
+    setImmediate(() => resolve({ charge: 'ch_1' }))
+  })
+}
+
 /** Replays of one key. */
 export async function hotKey(
   pool: pg.Pool,
