@@ -304,7 +304,7 @@ describe.each(FRAMEWORKS)('%s', (framework) => {
         ...through(),
         handler: rideHandler,
         options: { inProgress: { wait: '10s' } },
-        idempotencyOptions: { storeTimeout: '300ms', lease: '500ms' },
+        idempotencyOptions: { storeTimeout: '1s', lease: '1s' },
       })
       expect((await app.send({ key: 'before', body })).status).toBe(201)
       proxy.hold(true)
