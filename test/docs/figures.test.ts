@@ -51,6 +51,7 @@ describe('tables', () => {
       'docs/databases.md, of bench/results/2026-11-25-engines.json',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#comparisons',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#cpu',
+      'docs/performance.md, of bench/results/2026-11-26-steps.json#comparisons',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#peers',
       'docs/performance.md, of bench/results/2026-11-26-requests.json#replays',
       'docs/performance.md, of bench/results/2026-11-26-requests-node-24.json#comparisons',
