@@ -3,9 +3,9 @@
  * messages, written by hand, with claims that share statements, and nothing of Pawl's core around them.
  */
 import { randomUUID } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import type pg from 'pg'
+import type { Postgres } from '../test/support/postgres.ts'
 import { Batch } from '../src/sql/batch.ts'
 import { type ProtocolClient, sendMessage } from '../src/sql/message.ts'
 import { postgresTexts } from '../src/sql/postgres.ts'
@@ -20,8 +20,8 @@ export interface CpuOfWay {
   readonly ratio: number
   /** This process: the application, and the clients. */
   readonly application: Cpu
-  /** All processes of the server. Null where there is no /proc. */
-  readonly postgres: Cpu | null
+  /** All processes of the server. */
+  readonly postgres: Cpu
 }
 
 /** In a process's own code, and in the kernel for it. */
@@ -33,9 +33,10 @@ export interface Cpu {
 const AT = 32
 const MICROSECONDS_PER_TICK = 10_000
 
-/** @param data - the folder of the server's data */
+type Server = Pick<Postgres, 'processes'>
+
 export async function measureCpu(
-  { pool, data }: { readonly pool: pg.Pool; readonly data: string },
+  { pool, server }: { readonly pool: pg.Pool; readonly server: Server },
   { settleMs, ...slices }: Omit<SliceOptions, 'concurrency'> & { readonly settleMs: number },
 ): Promise<CpuOfWay[]> {
   const [bare, guarded] = engineWays(pool)
@@ -45,7 +46,7 @@ export async function measureCpu(
   const samples = ways.map(() => [] as Sample[])
   for (let round = 0; round < options.pairs; round++) {
     for (const at of round % 2 === 0 ? [0, 1, 2] : [2, 1, 0]) {
-      samples[at]?.push(await sample(ways[at] as Way, data, options))
+      samples[at]?.push(await sample(ways[at] as Way, server, options))
     }
   }
   return ways.map(({ name }, at) => ofWay(name, samples[at] ?? [], samples[0] ?? []))
@@ -54,17 +55,17 @@ export async function measureCpu(
 interface Sample {
   readonly rate: number
   readonly application: Cpu
-  readonly postgres: Cpu | null
+  readonly postgres: Cpu
 }
 
-async function sample(way: Way, data: string, options: SliceOptions): Promise<Sample> {
+async function sample(way: Way, server: Server, options: SliceOptions): Promise<Sample> {
   const application = process.cpuUsage()
-  const postgres = ofServer(data)
+  const postgres = ofServer(server)
   const { rate, answered } = await slice(way, options, options.sliceMs)
   return {
     rate,
     application: each(process.cpuUsage(), application, answered),
-    postgres: postgres && each(ofServer(data) ?? postgres, postgres, answered),
+    postgres: each(ofServer(server), postgres, answered),
   }
 }
 
@@ -76,54 +77,42 @@ function each(after: Cpu, before: Cpu, requests: number): Cpu {
 }
 
 function ofWay(name: string, samples: readonly Sample[], bare: readonly Sample[]): CpuOfWay {
-  const of = (cpu: (one: Sample) => Cpu | null, part: keyof Cpu): number =>
-    median(samples.map((one) => cpu(one)?.[part] ?? Number.NaN))
-  const both = (cpu: (one: Sample) => Cpu | null): Cpu => ({
-    user: of(cpu, 'user'),
-    system: of(cpu, 'system'),
+  const of = (whose: 'application' | 'postgres'): Cpu => ({
+    user: median(samples.map((one) => one[whose].user)),
+    system: median(samples.map((one) => one[whose].system)),
   })
   return {
     name,
     perSecond: median(samples.map(({ rate }) => rate)),
     ratio: median(samples.map(({ rate }, at) => rate / (bare[at]?.rate ?? Number.NaN))),
-    application: both(({ application }) => application),
-    postgres: samples[0]?.postgres == null ? null : both(({ postgres }) => postgres),
+    application: of('application'),
+    postgres: of('postgres'),
   }
 }
 
-/** What the server and its children have taken so far; those that have ended as well. */
-function ofServer(data: string): Cpu | null {
-  let pids: string[]
-  let server: string
-  try {
-    server = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0] ?? ''
-    pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  } catch {
-    return null
-  }
+/** What the processes of the server have taken so far; those that have ended as well. */
+function ofServer(server: Server): Cpu {
   let user = 0
   let system = 0
-  for (const pid of pids) {
-    const fields = statOf(pid)
-    if (fields === undefined) continue
-    const [parent, utime = 0, stime = 0, cutime = 0, cstime = 0] = fields
-    if (pid !== server && String(parent) !== server) continue
-    user += utime + (pid === server ? cutime : 0)
-    system += stime + (pid === server ? cstime : 0)
+  for (const [at, pid] of server.processes().entries()) {
+    const [utime = 0, stime = 0, childrenUser = 0, childrenSystem = 0] = ticksOf(pid)
+    // The server itself is the first: it has waited for those that have ended.
+    user += utime + (at === 0 ? childrenUser : 0)
+    system += stime + (at === 0 ? childrenSystem : 0)
   }
   return { user: user * MICROSECONDS_PER_TICK, system: system * MICROSECONDS_PER_TICK }
 }
 
-/** Parent, and ticks: user, system, and both of children that have ended. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-function statOf(pid: string): number[] | undefined {
+/** User, system, and both of children that have ended. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
+function ticksOf(pid: number): number[] {
   let stat: string
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
   } catch {
-    return undefined // It has ended meanwhile.
+    return [] // It has ended meanwhile.
   }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return [1, 11, 12, 13, 14].map((at) => Number(fields[at]))
+  return [11, 12, 13, 14].map((at) => Number(fields[at]))
 }
 
 const LIMIT_MS = 10_000

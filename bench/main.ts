@@ -39,7 +39,7 @@ the median of the rounds, with their lowest and highest.
   engine, http   round trips, and the handler with Pawl ÷ the handler alone, on PostgreSQL. Floor over HTTP: 0.6
   steps          two stages with a call of another system in between, 32 and 1 at a time
   cpu            microseconds of Node and of PostgreSQL that a first request takes, beside the handler alone, and
-                 beside its statements written by hand, which is the least it could take; of PostgreSQL on Linux
+                 beside its statements written by hand, which is the least it could take
   response       requests without rows, 256 at a time: statements shared by all ÷ statements of each
   replay         requests a second whose key was used before: one key, any of many, in progress, mismatch;
                  beside them the peer on Redis that replays fastest

@@ -162,13 +162,13 @@ async function steps(
 }
 
 async function ofProcessors(
-  { url, data }: Pick<Postgres, 'url' | 'data'>,
+  server: Postgres,
   settled: Settled,
   say: Say,
 ): Promise<readonly CpuOfWay[]> {
   say('What a first request takes of the processors, 32 concurrent …')
-  return await withPool(url, async (pool) => {
-    const found = await measureCpu({ pool, data }, settled)
+  return await withPool(server.url, async (pool) => {
+    const found = await measureCpu({ pool, server }, settled)
     say(cpuOf(found))
     return found
   })

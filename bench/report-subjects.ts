@@ -56,16 +56,19 @@ export function ratesOf(runs: readonly Run[]): string {
 
 /** Rates, and microseconds of a request. */
 export function cpuOf(ways: readonly CpuOfWay[]): string {
-  const lines = ways.map(({ name, perSecond, ratio, application, postgres }) => [
-    name,
-    perSecond.toFixed(0),
-    ratio.toFixed(2),
-    ...[application.user, application.system, postgres?.user, postgres?.system].map(
-      (one) => one?.toFixed(0) ?? '—',
-    ),
-  ])
-  const head = ['', '/s', 'of alone', 'Node, user', 'system', 'PostgreSQL, user', 'system']
-  return `\n${columns([head, ...lines])}`
+  return `\n${columns([CPU_HEAD, ...ways.map(cpuCells)])}`
+}
+
+/** The names of {@link cpuCells}. */
+export const CPU_HEAD: readonly string[] = [
+  ...['', 'requests/s', 'of alone', 'Node, user', 'system', 'PostgreSQL, user', 'system'],
+]
+
+/** One way, as text. */
+export function cpuCells({ name, perSecond, ratio, application, postgres }: CpuOfWay): string[] {
+  const times = [application.user, application.system, postgres.user, postgres.system]
+  const rate = Math.round(perSecond).toLocaleString('en')
+  return [name, rate, ratio.toFixed(2), ...times.map((one) => one.toFixed(0))]
 }
 
 export function replayOf({ keys, runs, missing }: Replay): string {

@@ -3,6 +3,7 @@ import type { CpuOfWay } from './cpu.ts'
 import type { Growth } from './growth.ts'
 import type { Peers } from './peers.ts'
 import type { Replay } from './replay.ts'
+import { CPU_HEAD, cpuCells } from './report-subjects.ts'
 import { figureOf } from './report.ts'
 import { type Comparison, median } from './slices.ts'
 
@@ -22,18 +23,7 @@ export const TABLES: Readonly<Record<string, (results: Results) => string>> = {
       ['', 'to', 'at a time', 'ratio (lowest–highest)'],
       comparisons.map((one) => [one.guarded, one.bare, String(one.concurrency), figureOf(one)]),
     ),
-  cpu: ({ cpu }) =>
-    table(
-      ['', 'requests/s', 'of alone', 'Node, user', 'system', 'PostgreSQL, user', 'system'],
-      (cpu ?? []).map(({ name, perSecond, ratio, application, postgres }) => [
-        name,
-        Math.round(perSecond).toLocaleString('en'),
-        ratio.toFixed(2),
-        ...[application.user, application.system, postgres?.user, postgres?.system].map(
-          (one) => one?.toFixed(0) ?? '—',
-        ),
-      ]),
-    ),
+  cpu: ({ cpu }) => table(CPU_HEAD, (cpu ?? []).map(cpuCells)),
   replays: ({ replay }) =>
     table(
       ['', '256 at a time', '1,024 at a time'],

@@ -73,9 +73,13 @@ export class DeferredBegin implements Answered {
     )
   }
 
-  /** A query of the transaction. What reads the connection by itself would take BEGIN's answers for its own. */
-  query<R>(ask: () => R, readsItself: boolean): R {
-    if (this.isWaiting && !readsItself && mayGoInFront(this.#client, this.#statements)) {
+  /**
+   * A query of the transaction.
+   *
+   * @param apart - BEGIN goes by itself: what reads the connection would take its answers for its own
+   */
+  query<R>(ask: () => R, apart: boolean): R {
+    if (this.isWaiting && !apart && mayGoInFront(this.#client, this.#statements)) {
       this.#state = 'sent'
       return sendInFront(this.#client, this.#statements, ask, this)
     }

@@ -144,20 +144,24 @@ class Message {
 
   submit(connection: Protocol): null {
     const { stream } = connection
-    this.#rememberParsed(connection)
+    const parsing: NamedStatement[] = []
     const columns = (this.#described = columnsOf(connection))
     stream.cork()
     try {
       for (const statement of this.#statements) {
         const { text, name, values } = statement
         const parses = isNew(connection, statement)
-        if (parses) connection.parse({ text, name })
+        if (parses) {
+          connection.parse({ text, name })
+          parsing.push(statement)
+        }
         connection.bind({ statement: name, values, valueMapper: wireValue })
         if ((parses || !columns.has(name)) && !WITHOUT_ROWS.test(text))
           connection.describe({ type: 'P', name: '' })
         connection.execute({})
       }
       connection.sync()
+      if (parsing.length > 0) this.#rememberParsed(connection, parsing)
     } finally {
       stream.uncork()
     }
@@ -165,9 +169,7 @@ class Message {
   }
 
   /** The client remembers one name a query, at the first statement that is parsed; here there are several. */
-  #rememberParsed(connection: Protocol): void {
-    if (!this.#statements.some((statement) => isNew(connection, statement))) return
-    const parsing = this.#statements.filter((statement) => isNew(connection, statement))
+  #rememberParsed(connection: Protocol, parsing: readonly NamedStatement[]): void {
     const names = parsing[Symbol.iterator]()
     const parsed = (): void => {
       const { value } = names.next()

@@ -243,14 +243,31 @@ class BehindBegin implements Entrances {
     this.#pipelined = pipelined
   }
 
-  through(ask: () => unknown, [query]: readonly unknown[]): unknown {
-    // Pipelined, a client refuses what it has not made itself.
-    return this.#begin.query(ask, !this.#pipelined && writesItself(query))
+  through(ask: () => unknown, asked: readonly unknown[]): unknown {
+    // Pipelined, a client refuses what writes itself, and a BEGIN by itself could be refused without what is behind it.
+    const apart = !this.#pipelined && (writesItself(asked[0]) || !isExtended(asked))
+    return this.#begin.query(ask, apart)
   }
 
   reached(): void {
     this.#begin.send()
   }
+}
+
+/**
+ * Of the extended protocol, as BEGIN in front is, by the rule of pg: a pooler that keeps such messages back until Sync
+ * (pgcat) lets a simple query past them, which would be no transaction.
+ */
+function isExtended([query, given]: readonly unknown[]): boolean {
+  const config: Readonly<Record<string, unknown>> =
+    typeof query === 'object' && query !== null ? { ...query } : {}
+  const values = Array.isArray(given) ? given : config['values']
+  return (
+    config['queryMode'] === 'extended' ||
+    Boolean(config['name']) ||
+    Boolean(config['rows']) ||
+    (Array.isArray(values) && values.length > 0)
+  )
 }
 
 /** As those of pg-copy-streams do, which read their answers themselves. */

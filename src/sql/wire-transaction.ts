@@ -110,6 +110,9 @@ export async function wireTransaction<R>(
       await rolledBack(connection, error).catch((lost: unknown) => {
         throw connection.refusal?.() ?? lost
       })
+      // What refused BEGIN may have come with the answer of ROLLBACK.
+      const late = connection.refusal?.()
+      if (late !== undefined) throw late
       throw error instanceof ConnectError ? error : (refused ?? error)
     }
     if (last !== undefined && connection.sendClosing !== undefined)

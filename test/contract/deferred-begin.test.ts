@@ -404,3 +404,66 @@ test('what reads its answers from the connection by itself does not read BEGINâ€
   )
   expect(seen).toEqual(['1']) // ParseComplete, of the query itself.
 })
+
+describe('what is kept of a BEGIN for the next one', () => {
+  /** Clients that have prepared BEGIN at this level, and their transactions. */
+  async function prepared(count: number) {
+    const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: count })
+    onTestFinished(() => pool.end())
+    const statements = new PreparedStatements(true)
+    const transactions = new PgTransactions({ prepared: statements, pipelined: false })
+    const run = async <R>(
+      client: pg.PoolClient,
+      work: (tx: Tx) => Promise<R>,
+      isolation?: string,
+    ) => await transactions.run(client, { isolation }, async (tx) => ({ value: await work(tx) }))
+    const clients = await Promise.all(Array.from({ length: count }, () => pool.connect()))
+    for (const client of clients) await run(client, (tx) => tx.query('select $1::int', [1]))
+    return { pool, statements, run }
+  }
+
+  test('is not its level: each transaction has its own', async () => {
+    const { pool, run } = await prepared(1)
+    for (let round = 0; round < 2; round++) {
+      for (const level of ['serializable', 'repeatable read', 'read committed']) {
+        const { rows } = await run(
+          await pool.connect(),
+          (tx) =>
+            tx.query("select current_setting('transaction_isolation') as level, $1::int", [1]),
+          level,
+        )
+        expect(rows).toMatchObject([{ level }])
+      }
+    }
+  })
+
+  test('is not its name, where a pooler has lost one: nothing is tried on the connections that remember it', async () => {
+    const { pool, statements, run } = await prepared(2)
+    statements.failed({ code: '26000' })
+    for (let at = 0; at < 2; at++) {
+      const client = await pool.connect()
+      await client.query('deallocate all')
+      const { rows } = await run(client, (tx) => tx.query('select $1::int as it', [at]))
+      expect(rows).toEqual([{ it: at }])
+      await pool.query('select 1') // Round about: the other one next.
+    }
+  })
+
+  test('goes behind a Sync where the query is a simple one, which a pooler may let past what has none', async () => {
+    const { pool, run } = await prepared(1)
+    const client = await pool.connect()
+    const { connection } = client as unknown as {
+      connection: Record<'sync' | 'query', (...values: unknown[]) => unknown>
+    }
+    const sent: string[] = []
+    for (const name of ['sync', 'query'] as const) {
+      const send = connection[name].bind(connection)
+      connection[name] = (...values) => {
+        sent.push(name)
+        return send(...values)
+      }
+    }
+    await run(client, (tx) => tx.query('select 1'))
+    expect(sent.slice(0, 2)).toEqual(['sync', 'query'])
+  })
+})

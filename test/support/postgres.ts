@@ -25,6 +25,8 @@ export interface Postgres {
   freeze(): void
   /** Starts it again, on the same port and data. */
   start(): Promise<void>
+  /** The ids of the server and of each of its processes, as they are now. */
+  processes(): readonly number[]
   /** Stops it for good and deletes its folder. */
   remove(): Promise<void>
 }
@@ -87,6 +89,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     freeze: () => {
       if (server !== undefined) signalAll(server, 'SIGSTOP')
     },
+    processes: () => (server?.pid === undefined ? [] : [server.pid, ...childrenOf(server)]),
     remove: async () => {
       process.off('exit', end)
       await cluster.stop('immediate')

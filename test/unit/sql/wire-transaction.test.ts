@@ -142,3 +142,23 @@ describe('a BEGIN that is refused', () => {
     },
   )
 })
+
+test('BEGIN was refused, which came with the answer of ROLLBACK → that is told, not what the work threw', async () => {
+  const refused = new Error('rows may have been kept')
+  let isOver = false
+  let isBroken: boolean | undefined
+  const connection = {
+    ...transactionOver(async ({ text }) => {
+      await Promise.resolve()
+      isOver ||= text === 'rollback'
+      return { command: text.toUpperCase() }
+    }),
+    refusal: () => (isOver ? refused : undefined),
+    done: (broken: boolean) => void (isBroken = broken),
+  }
+  const thrown = wireTransaction(connection, { isolation: undefined, pipelined: false }, () =>
+    Promise.reject(new Error('sold out')),
+  )
+  await expect(thrown).rejects.toBe(refused)
+  expect(isBroken).toBe(true)
+})
