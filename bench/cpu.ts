@@ -124,8 +124,9 @@ const OPENING = [
   ),
 ]
 const COMMIT = plain('commit', 'commit')
+/** The application's: as it asks for it in the other two ways, not prepared. */
 const INSERT = {
-  name: 'hand_insert',
+  name: '',
   text: 'insert into bench_ride (destination) values ($1)',
   values: ['Oslo'],
 }

@@ -20,49 +20,75 @@ interface Sized {
   readonly replay: () => Promise<void>
 }
 
-/** A claim, a replay, what a reaper and a completer cost when they look, and a thousand records reaped. */
+/** What flatness is found by: a claim, and a replay. */
+export async function ratioSeries(
+  sizes: readonly number[],
+  ground: GrowthGround,
+): Promise<Series[]> {
+  const tables = await filledAll(sizes, ground)
+  return await claimsAndReplays({ sizes, tables }, ground)
+}
+
+/** And what a reaper and a completer cost when they look, and a thousand records reaped. */
 export async function keysSeries(
   sizes: readonly number[],
-  { pool, slices, say }: GrowthGround,
+  ground: GrowthGround,
 ): Promise<Series[]> {
+  const tables = await filledAll(sizes, ground)
+  const all = { sizes, tables }
+  const looked = (name: string, request: (sized: Sized) => Promise<unknown>): Promise<Series> =>
+    measured(all, ground, { name, concurrency: 1, ways: tables.map((one) => wayOf(one, request)) })
+  return [
+    ...(await claimsAndReplays(all, ground)),
+    await looked('reaper, nothing expired', ({ store }) => store.reap(REAPED, 0)),
+    await looked('completer, nothing due', async ({ store }) =>
+      store.backlog?.due('create-ride', 16, 30_000),
+    ),
+    await reaping(all, ground),
+  ]
+}
+
+/** The tables of all sizes, in their order. */
+interface All {
+  readonly sizes: readonly number[]
+  readonly tables: readonly Sized[]
+}
+
+async function claimsAndReplays(all: All, ground: GrowthGround): Promise<Series[]> {
+  const { tables } = all
+  const claims = tables.map((one) => claimWay(ground.pool, one))
+  const replays = tables.map((one) => wayOf(one, ({ replay }) => replay()))
+  return [
+    await measured(all, ground, { name: SERIES.claim, concurrency: AT, ways: claims }),
+    await measured(all, ground, { name: SERIES.replay, concurrency: AT, ways: replays }),
+  ]
+}
+
+/** @param ways - one a table */
+async function measured(
+  { sizes }: All,
+  { slices, say }: GrowthGround,
+  { name, concurrency, ways }: { name: string; concurrency: number; ways: readonly Way[] },
+): Promise<Series> {
+  say(`${name}, tables of ${sizes.map((size) => size.toLocaleString('en')).join(', ')} …`)
+  const runs = await measure(ways, { ...slices, concurrency })
+  return seriesOf({ name, of: 'keys', reference: REFERENCE }, sizes, runs)
+}
+
+function wayOf(sized: Sized, request: (sized: Sized) => Promise<unknown>): Way {
+  return { name: sized.table, request: async () => void (await request(sized)) }
+}
+
+async function filledAll(
+  sizes: readonly number[],
+  { pool, say }: GrowthGround,
+): Promise<readonly Sized[]> {
   const tables: Sized[] = []
   for (const size of sizes) {
     say(`Filling a table with ${size.toLocaleString('en')} records …`)
     tables.push(await filled(pool, size))
   }
-  const looked = async (name: string, concurrency: number, ways: Way[]): Promise<Series> => {
-    say(`${name}, tables of ${sizes.map((size) => size.toLocaleString('en')).join(', ')} …`)
-    const runs = await measure(ways, { ...slices, concurrency })
-    return seriesOf({ name, of: 'keys', reference: REFERENCE }, sizes, runs)
-  }
-  const named = (request: (sized: Sized) => Promise<unknown>): Way[] =>
-    tables.map((sized) => ({
-      name: sized.table,
-      request: async () => void (await request(sized)),
-    }))
-  return [
-    await looked(
-      SERIES.claim,
-      AT,
-      tables.map((sized) => claimWay(pool, sized)),
-    ),
-    await looked(
-      SERIES.replay,
-      AT,
-      named(({ replay }) => replay()),
-    ),
-    await looked(
-      'reaper, nothing expired',
-      1,
-      named(({ store }) => store.reap(REAPED, 0)),
-    ),
-    await looked(
-      'completer, nothing due',
-      1,
-      named(async ({ store }) => store.backlog?.due('create-ride', 16, 30_000)),
-    ),
-    await reaping(pool, sizes, tables, say),
-  ]
+  return tables
 }
 
 async function filled(pool: pg.Pool, size: number): Promise<Sized> {
@@ -95,12 +121,7 @@ function claimWay(pool: pg.Pool, { table, store }: Sized): Way {
 }
 
 /** Passes of a thousand expired records each; a rate is of records. */
-async function reaping(
-  pool: pg.Pool,
-  sizes: readonly number[],
-  tables: readonly Sized[],
-  say: (line: string) => void,
-): Promise<Series> {
+async function reaping({ sizes, tables }: All, { pool, say }: GrowthGround): Promise<Series> {
   say(`Reaping ${REAPED.toLocaleString('en')} of each, ${String(REAPED_TIMES)} times …`)
   const rates = tables.map((): number[] => [])
   for (let round = 0; round < REAPED_TIMES; round++) {

@@ -1,7 +1,7 @@
 /** What grows with what: keys in the table, bytes of a response, stages, clients, processes; what is left on disk. */
 import type pg from 'pg'
 import { growthOf, type Line, lineThrough, type Point } from './fit.ts'
-import { keysSeries } from './growth-keys.ts'
+import { keysSeries, ratioSeries } from './growth-keys.ts'
 import { processesSeries } from './growth-processes.ts'
 import { concurrencySeries, sizeSeries, stagesSeries } from './growth-shapes.ts'
 import { against, median, type Run, type SliceOptions } from './slices.ts'
@@ -33,9 +33,11 @@ export interface Series {
 
 /** The whole of it. */
 export interface Growth {
+  /** Of the server. */
+  readonly settings: Readonly<Record<string, string>>
   readonly slices: Omit<SliceOptions, 'concurrency'>
   readonly series: readonly Series[]
-  readonly storage: Storage
+  readonly storage?: Storage | undefined
 }
 
 /** What the parts are given. */
@@ -50,11 +52,22 @@ export interface GrowthGround {
 /** The series by which ratios are found. */
 export const SERIES = { claim: 'claim', replay: 'replay' } as const
 
-/** @param sizes - of the table, in keys; 10,000 must be among them, and the largest comes last */
+/** What of it. */
+export interface GrowthAsked {
+  /** Of the table, in keys; 10,000 must be among them, and the largest comes last. */
+  readonly sizes: readonly number[]
+  /** Of each kind, for what is found on disk. */
+  readonly requests: number
+  /** Claims and replays, by keys. */
+  readonly ratiosOnly: boolean
+}
+
 export async function measureGrowth(
-  { sizes, requests }: { readonly sizes: readonly number[]; readonly requests: number },
+  { sizes, requests, ratiosOnly }: GrowthAsked,
   ground: GrowthGround,
-): Promise<Growth> {
+): Promise<Omit<Growth, 'settings'>> {
+  const { slices } = ground
+  if (ratiosOnly) return { slices, series: await ratioSeries(sizes, ground) }
   const series = [
     ...(await keysSeries(sizes, ground)),
     ...(await sizeSeries(ground)),
@@ -64,7 +77,7 @@ export async function measureGrowth(
   ]
   ground.say('What is left on disk …')
   const storage = await measureStorage(ground.url, requests)
-  return { slices: ground.slices, series, storage }
+  return { slices, series, storage }
 }
 
 /** @param runs - one an x, in their order */

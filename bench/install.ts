@@ -1,7 +1,8 @@
 /** Packages that only a comparison needs: installed when it runs, into a folder of their own, at pinned versions. */
-import { execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 
 // Peers are declared for other npms, what packages run on install is not needed here, and a lock file would name
 // binaries of platforms that not every registry carries.
@@ -14,25 +15,30 @@ const FLAGS = [
   '--loglevel=error',
 ]
 
+const refusals = new Map<string, Error>()
+
 /**
- * Installs what the folder's package.json pins, unless it is there.
+ * Installs what the folder's package.json pins, unless it is there. What npm has refused is not asked for again.
  *
  * @returns package → version
  * @throws with what npm said of it
  */
-export function install(folder: string, say: (line: string) => void): Record<string, string> {
+export async function install(
+  folder: string,
+  say: (line: string) => void,
+): Promise<Record<string, string>> {
   const { dependencies } = packageIn(folder)
   const pinned = Object.entries(dependencies ?? {})
   if (pinned.some(([name, version]) => versionIn(folder, name) !== version)) {
+    const refused = refusals.get(folder)
+    if (refused !== undefined) throw refused
     say(`Installing ${pinned.map(([name]) => name).join(', ')} …`)
     try {
-      execFileSync('npm', ['install', ...FLAGS], {
-        cwd: folder,
-        stdio: ['ignore', 'ignore', 'pipe'],
-        encoding: 'utf8',
-      })
+      await promisify(execFile)('npm', ['install', ...FLAGS], { cwd: folder })
     } catch (error) {
-      throw new Error(refusalOf(error), { cause: error })
+      const refusal = new Error(refusalOf(error), { cause: error })
+      refusals.set(folder, refusal)
+      throw refusal
     }
   }
   return Object.fromEntries(pinned)

@@ -20,8 +20,9 @@ const HELP = `npm run bench -- [options]
 
   --only NAMES   of engine, steps, cpu, http, response, replay, growth, peers, medusa, adoption and engines, those
                  named, with commas between; all by default
-  --quick        short slices and small tables, and of the names engine, http, response and replay unless others
-                 are given: about a minute; wider spread
+  --quick        short slices and small tables: all ratios in about a minute, with wider spread. What is installed
+                 first takes another, once. Of replay, growth, peers and medusa only what those are found by, with
+                 tables of up to 100,000 keys; with --only all of those named
   --check        exit 1 when a figure is under its floor (below), or a ratio more than 15 % under that of
                  ${BASELINE}
   --json FILE    write machine, settings, every sample, and the figures that goals are set for to FILE
@@ -45,7 +46,8 @@ the median of the rounds, with their lowest and highest.
                  beside them the peer on Redis that replays fastest
   growth         claims, replays, the reaper's and the completer's looks on tables of 1,000 to 1,000,000 keys;
                  responses of 100 bytes to 1 MB; 1 to 50 stages; 1 to 512 clients; 1 to 4 processes;
-                 HOT updates, bytes a row, write-ahead log
+                 HOT updates, bytes a row, write-ahead log. On a server whose shared buffers are a quarter of the
+                 machine's memory, as PostgreSQL's documentation says
   peers          the same request through each peer, through Pawl and through none, 1 and 32 at a time, and replays of
                  one key; with what each can lose. They are installed into bench/peers, each on its own, about
                  50 MB; one that cannot be installed or started is listed with its error
@@ -58,7 +60,15 @@ the median of the rounds, with their lowest and highest.
                  is listed with how to install it: apt-get install mariadb-server redis-server
 `
 const SUBJECTS: readonly string[] = [...ON_POSTGRES, 'engines']
-const QUICK: readonly string[] = ['engine', 'http', 'response', 'replay']
+const QUICK: readonly string[] = [
+  'engine',
+  'http',
+  'response',
+  'medusa',
+  'replay',
+  'growth',
+  'peers',
+]
 /** The least that a figure may be, by the two ways it compares. */
 const FLOORS: readonly {
   readonly guarded: string
@@ -135,16 +145,19 @@ function askedOf(only: readonly string[]): Asked {
   if (redis === undefined) throw new Error(`--redis ${values.redis}: ${REDIS_MODES.join(' or ')}`)
   const keys = Number(values.keys ?? (quick ? 20_000 : 1_000_000))
   if (!Number.isInteger(keys) || keys < 1) throw new Error('--keys: a whole number from 1')
-  const sizes = quick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6]
+  const ratiosOnly = quick && values.only === undefined
+  const quickSizes = ratiosOnly ? [1e4, 1e5] : [1e3, 1e4, 1e5]
+  const sizes = quick ? quickSizes : [1e3, 1e4, 1e5, 1e6]
   return {
     only,
+    ratiosOnly,
     slices: quick
-      ? { warmMs: 500, sliceMs: 200, pairs: 4 }
+      ? { warmMs: 300, sliceMs: 150, pairs: 3 }
       : { warmMs: 5_000, sliceMs: 1_500, pairs: 10 },
     keys,
     replaysAt: quick ? [256] : [256, 1_024],
     sizes: large ? [...sizes, 1e7] : sizes,
-    settleMs: quick ? 2_000 : 12_000,
+    settleMs: quick ? 1_500 : 12_000,
     requests: quick ? 2_000 : 20_000,
     redis,
   }

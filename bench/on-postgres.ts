@@ -1,5 +1,6 @@
 /** The subjects that are measured on one server of PostgreSQL, one after the other. */
 import { fork } from 'node:child_process'
+import { totalmem } from 'node:os'
 import pg from 'pg'
 import { pgStore } from 'pawl/pg'
 import { type Postgres, startPostgres } from '../test/support/postgres.ts'
@@ -7,8 +8,8 @@ import { type Adoption, measureAdoption } from './adoption.ts'
 import { type Growth, measureGrowth } from './growth.ts'
 import { type CpuOfWay, measureCpu } from './cpu.ts'
 import { install } from './install.ts'
-import { PEERS } from './peer-list.ts'
-import { type Ground, measurePeers, type Peers } from './peers.ts'
+import { PEERS, RATIO_PEERS } from './peer-list.ts'
+import { type Ground, measurePeers, type MissingPeer, type Peers } from './peers.ts'
 import { offered, type RedisMode } from './redis-beside.ts'
 import { measureReplay, type Replay } from './replay.ts'
 import { cpuOf, growthTable, peersOf, ratesOf, replayOf } from './report-subjects.ts'
@@ -37,12 +38,19 @@ export const ON_POSTGRES = [
   'adoption',
 ] as const
 
+type Subject = (typeof ON_POSTGRES)[number]
+
+/** What the published service is needed for. */
+const OF_ORIGINAL: readonly Subject[] = ['medusa', 'adoption']
+
 type Slices = Omit<SliceOptions, 'concurrency'>
 type Settled = Slices & Pick<Asked, 'settleMs'>
 
 /** What is asked of a run. */
 export interface Asked {
   readonly only: readonly string[]
+  /** Of `replay`, `growth`, `peers` and `medusa`: only what the figures with goals are found by. */
+  readonly ratiosOnly: boolean
   readonly slices: Slices
   /** Before the first comparison of a process, for each way. */
   readonly settleMs: number
@@ -67,11 +75,13 @@ export interface OnPostgres {
   readonly cpu?: readonly CpuOfWay[] | undefined
   readonly peers?: Peers | undefined
   readonly adoption?: Adoption | undefined
+  /** Why there is nothing of the published service. */
+  readonly missing?: MissingPeer | undefined
 }
 
 export async function onPostgres(asked: Asked, say: (line: string) => void): Promise<OnPostgres> {
   const { only, slices, settleMs } = asked
-  if (only.includes('medusa') || only.includes('adoption')) installOriginal(say)
+  const missing = await withoutOriginal(only, say)
   say('Starting PostgreSQL …')
   const server = await startPostgres()
   try {
@@ -79,13 +89,14 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
     const settings = await prepare(url)
     const lines = Object.entries(settings).map(([name, value]) => `  ${name}: ${value}`)
     say(lines.join('\n'))
-    const has = (name: (typeof ON_POSTGRES)[number]): boolean => only.includes(name)
+    const has = (name: Subject): boolean =>
+      only.includes(name) && (missing === undefined || !OF_ORIGINAL.includes(name))
     const comparisons = [
       ...(has('engine') ? await engine(url, { ...slices, settleMs }, say) : []),
       ...(has('steps') ? await steps(url, { ...slices, settleMs }, say) : []),
       ...(has('http') ? await overHttp(url, { ...slices, settleMs }, say) : []),
       ...(has('response') ? await responses(url, slices, say) : []),
-      ...(has('medusa') ? await medusa(url, slices, say) : []),
+      ...(has('medusa') ? await medusa(url, asked, say) : []),
     ]
     if (comparisons.length > 0) say(tableOf(comparisons))
     const roundTrips = has('engine') ? await countRoundTrips(url) : undefined
@@ -96,9 +107,10 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
       roundTrips,
       cpu: has('cpu') ? await ofProcessors(server, { ...slices, settleMs }, say) : undefined,
       replay: has('replay') ? await replays(url, asked, say) : undefined,
-      growth: has('growth') ? await growing(url, asked, say) : undefined,
+      growth: has('growth') ? await growing(asked, say) : undefined,
       peers: has('peers') ? await besidePeers(url, asked, say) : undefined,
       adoption: has('adoption') ? await adopting(url, say) : undefined,
+      missing,
     }
   } finally {
     await server.remove()
@@ -107,12 +119,33 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
 
 type Say = (line: string) => void
 
+/** Installs the published service where it is asked for; @returns why it cannot be had. */
+async function withoutOriginal(
+  only: readonly string[],
+  say: Say,
+): Promise<MissingPeer | undefined> {
+  if (!OF_ORIGINAL.some((name) => only.includes(name))) return undefined
+  try {
+    await installOriginal(say)
+    return undefined
+  } catch (error) {
+    const missing = { peer: '@medusajs/medusa', error: String((error as Error).message) }
+    say(`MISSING: ${missing.peer}: ${missing.error}`)
+    return missing
+  }
+}
+
+/** https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-SHARED-BUFFERS */
+function quarterOfMemory(): string {
+  return `${String(Math.floor(totalmem() / 4 / 2 ** 20))}MB`
+}
+
 async function prepare(connectionString: string): Promise<Record<string, string>> {
   const pool = new pg.Pool({ connectionString })
   await pgStore(pool).migrate()
   await pool.query('create table bench_ride (id bigserial primary key, destination text not null)')
   await pool.end()
-  const names = ['server_version', 'fsync', 'synchronous_commit']
+  const names = ['server_version', 'fsync', 'synchronous_commit', 'shared_buffers']
   const { server_version, ...settings } = await postgresSettings(connectionString, names)
   return {
     postgres: String(server_version),
@@ -197,15 +230,16 @@ async function overHttp(
   }
 }
 
-async function medusa(url: string, slices: Slices, say: Say): Promise<Comparison[]> {
+async function medusa(url: string, { slices, ratiosOnly }: Asked, say: Say): Promise<Comparison[]> {
   const found: Comparison[] = []
   const services = await openServices((name) => postgresDatabase(url, name), POOL)
   try {
-    for (const [ways, concurrency] of [
-      [services.direct, 1],
-      [services.direct, 32],
-      [services.inRoutes, 32],
+    for (const [ways, concurrency, isOfRatios] of [
+      [services.direct, 1, false],
+      [services.direct, 32, true],
+      [services.inRoutes, 32, false],
     ] as const) {
+      if (ratiosOnly && !isOfRatios) continue
       say(
         `Two stages, ${ways.map(({ name }) => name).join(' / ')}, ${String(concurrency)} concurrent …`,
       )
@@ -240,9 +274,9 @@ async function responses(url: string, slices: Slices, say: Say): Promise<Compari
 }
 
 async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
-  const { keys, slices, replaysAt: at } = asked
+  const { keys, slices, replaysAt: at, ratiosOnly } = asked
   return await withGround(url, asked, say, async (ground) => {
-    const replay = await measureReplay({ peers: PEERS, keys, at }, ground, slices)
+    const replay = await measureReplay({ peers: PEERS, keys, at, ratiosOnly }, ground, slices)
     say(replayOf(replay))
     return replay
   })
@@ -250,23 +284,32 @@ async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
 
 async function besidePeers(url: string, asked: Asked, say: Say): Promise<Peers> {
   return await withGround(url, asked, say, async (ground, redis) => {
-    const peers = { ...(await measurePeers(PEERS, ground, asked.slices)), redis }
+    const { slices, ratiosOnly } = asked
+    const compared = { peers: ratiosOnly ? RATIO_PEERS : PEERS, ratiosOnly }
+    const peers = { ...(await measurePeers(compared, ground, slices)), redis }
     say(peersOf(peers))
     say(tableOf(peers.comparisons))
-    say(`\nReplays of one key${ratesOf(peers.replays)}`)
+    if (!ratiosOnly) say(`\nReplays of one key${ratesOf(peers.replays)}`)
     return peers
   })
 }
 
-async function growing(url: string, asked: Asked, say: Say): Promise<Growth> {
-  const own = await postgresDatabase(url, 'bench_growth')
-  await prepare(own)
-  return await withPool(own, async (pool) => {
-    const ground = { pool, poolSize: POOL, url: own, slices: asked.slices, say }
-    const growth = await measureGrowth(asked, ground)
-    say(growthTable(growth))
-    return growth
-  })
+/** On a server of its own, with the memory that tables of this size are given. */
+async function growing(asked: Asked, say: Say): Promise<Growth> {
+  const server = await startPostgres({ settings: { shared_buffers: quarterOfMemory() } })
+  try {
+    const { url } = server
+    const { shared_buffers: sharedBuffers = '' } = await prepare(url)
+    say(`  shared_buffers: ${sharedBuffers}`)
+    return await withPool(url, async (pool) => {
+      const ground = { pool, poolSize: POOL, url, slices: asked.slices, say }
+      const growth = { ...(await measureGrowth(asked, ground)), settings: { sharedBuffers } }
+      say(growthTable(growth))
+      return growth
+    })
+  } finally {
+    await server.remove()
+  }
 }
 
 /** A pool on the server's first database, and a Redis beside it, where there is one. */

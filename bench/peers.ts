@@ -62,7 +62,7 @@ export interface Ground {
   readonly redis: () => string
   readonly database: (name: string) => Promise<string>
   /** What a folder pins: package → version. @throws it cannot be had */
-  readonly install: (folder: string) => Readonly<Record<string, string>>
+  readonly install: (folder: string) => Promise<Readonly<Record<string, string>>>
   readonly say: (line: string) => void
 }
 
@@ -105,7 +105,7 @@ const PAWL: Pick<Peer, 'name' | 'keepsIn' | 'level' | 'durability'> = {
   durability:
     'The record is committed in the transaction of the rows, so neither is there without the other',
 }
-const FIRST_AT = [1, 32]
+const FIRST_AT = 32
 const REPLAY_AT = 32
 
 /** Installs, opens and tries each; @returns what works, and why the others do not. */
@@ -115,15 +115,20 @@ export async function openPeers(
 ): Promise<{ ready: ReadyPeer[]; missing: MissingPeer[] }> {
   const ready: ReadyPeer[] = []
   const missing: MissingPeer[] = []
-  for (const peer of peers) {
+  const folders = peers.map((peer) =>
+    fileURLToPath(new URL(`peers/${peer.folder}/`, import.meta.url)),
+  )
+  const installed = await Promise.allSettled(folders.map(install))
+  for (const [at, peer] of peers.entries()) {
     let opened: OpenedPeer | undefined
     let count = 0
     try {
-      const folder = fileURLToPath(new URL(`peers/${peer.folder}/`, import.meta.url))
-      const versions = install(folder)
+      const found = installed[at]
+      if (found?.status !== 'fulfilled') throw found?.reason
+      const { value: versions } = found
       say(`Opening ${peer.name} …`)
       opened = await peer.open({
-        load: createRequire(`${folder}package.json`),
+        load: createRequire(`${folders[at] ?? ''}package.json`),
         redis,
         database: () => database(`bench_${peer.folder.replaceAll('-', '_')}`),
         pool: poolSize,
@@ -154,9 +159,9 @@ async function assertReplays({ request }: OpenedPeer, count: () => number): Prom
   if (ran !== 1) throw new Error(`three requests with one key ran the handler ${String(ran)} times`)
 }
 
-/** Measures all that can be opened. */
+/** Measures all that can be opened. @param ratiosOnly - first requests, 32 at a time */
 export async function measurePeers(
-  peers: readonly Peer[],
+  { peers, ratiosOnly }: { readonly peers: readonly Peer[]; readonly ratiosOnly: boolean },
   ground: Ground,
   slices: Peers['slices'],
 ): Promise<Omit<Peers, 'redis'>> {
@@ -164,12 +169,11 @@ export async function measurePeers(
   const { say } = ground
   try {
     const comparisons: Comparison[] = []
-    for (const concurrency of FIRST_AT) {
+    for (const concurrency of ratiosOnly ? [FIRST_AT] : [1, FIRST_AT]) {
       say(`First requests, ${String(ready.length)} peers, ${String(concurrency)} concurrent …`)
       comparisons.push(...(await firstRequests(ready, ground.pool, { ...slices, concurrency })))
     }
-    say(`Replays of one key, ${String(REPLAY_AT)} concurrent …`)
-    const replays = await replaysOf(ready, ground.pool, { ...slices, concurrency: REPLAY_AT })
+    const replays = ratiosOnly ? [] : await replaysOf(ready, ground, slices)
     const ran: PeerRun[] = [
       { ...PAWL, versions: {} },
       ...ready.map(({ peer: { name, keepsIn, level, durability }, versions }) => ({
@@ -209,16 +213,18 @@ async function firstRequests(
 
 async function replaysOf(
   ready: readonly ReadyPeer[],
-  pool: pg.Pool,
-  options: SliceOptions,
+  { pool, say }: Ground,
+  slices: Peers['slices'],
 ): Promise<ReplayRun[]> {
+  say(`Replays of one key, ${String(REPLAY_AT)} concurrent …`)
   const pawl: Way = { name: PAWL.name, request: await hotKey(pool) }
   const theirs = ready.map(async ({ request, peer: { name } }): Promise<Way> => {
     const key = randomUUID()
     await request(key)
     return { name, request: () => request(key) }
   })
-  const runs = await measure([pawl, ...(await Promise.all(theirs))], options)
+  const ways = [pawl, ...(await Promise.all(theirs))]
+  const runs = await measure(ways, { ...slices, concurrency: REPLAY_AT })
   return runs.map((run, at) => ({
     ...run,
     keepsIn: at === 0 ? PAWL.keepsIn : (ready[at - 1]?.peer.keepsIn ?? 'PostgreSQL'),

@@ -14,8 +14,8 @@ import { assertReplayed, bookRide, hotKey, RIDE } from './workloads.ts'
 /** The whole of it. Rates are unpaired, requests a second. */
 export interface Replay {
   readonly slices: Omit<SliceOptions, 'concurrency'>
-  /** Of which cold keys are drawn. */
-  readonly keys: number
+  /** Of which cold keys are drawn, where they are. */
+  readonly keys?: number | undefined
   readonly runs: readonly Run[]
   /** Of those, the name of the peer's. */
   readonly redisPeer: string | undefined
@@ -33,12 +33,19 @@ export const REPLAY = {
 
 const TABLE = 'bench_replay'
 
+/** What of it. */
+export interface ReplayAsked {
+  readonly peers: readonly Peer[]
+  /** Records in the table of which cold keys are drawn. */
+  readonly keys: number
+  /** So many at a time, one comparison after the other. */
+  readonly at: readonly number[]
+  /** One key, from the database and from the process. */
+  readonly ratiosOnly: boolean
+}
+
 export async function measureReplay(
-  {
-    peers,
-    keys,
-    at,
-  }: { readonly peers: readonly Peer[]; readonly keys: number; readonly at: readonly number[] },
+  { peers, keys, at, ratiosOnly }: ReplayAsked,
   ground: Ground,
   slices: Replay['slices'],
 ): Promise<Replay> {
@@ -46,17 +53,17 @@ export async function measureReplay(
   const onRedis = peers.filter(({ keepsIn }) => keepsIn === 'Redis')
   const { ready, missing } = await openPeers(onRedis, ground)
   try {
-    say(`Filling a table with ${keys.toLocaleString('en')} records …`)
-    const ways = await ourWays(pool, keys)
+    const ways = ratiosOnly ? await ofOneKey(pool) : await ourWays(pool, keys, say)
     try {
-      const best = await fastest(ready, { ...slices, concurrency: at[0] ?? 1 }, say)
+      const options = { ...slices, concurrency: at[0] ?? 1, pairs: ratiosOnly ? 1 : 3 }
+      const best = await fastest(ready, options, say)
       const all = best === undefined ? ways.list : [...ways.list, best]
       const runs: Run[] = []
       for (const concurrency of at) {
         say(`Replays, ${String(concurrency)} concurrent …`)
         runs.push(...(await measure(all, { ...slices, concurrency })))
       }
-      return { slices, keys, runs, redisPeer: best?.name, missing }
+      return { slices, keys: ratiosOnly ? undefined : keys, runs, redisPeer: best?.name, missing }
     } finally {
       await ways.end()
     }
@@ -65,10 +72,23 @@ export async function measureReplay(
   }
 }
 
-async function ourWays(
-  pool: pg.Pool,
-  keys: number,
-): Promise<{ readonly list: readonly Way[]; end(): Promise<void> }> {
+interface Ways {
+  readonly list: readonly Way[]
+  end(): Promise<void>
+}
+
+async function ofOneKey(pool: pg.Pool): Promise<Ways> {
+  return {
+    list: [
+      { name: REPLAY.hot, request: await hotKey(pool) },
+      { name: REPLAY.cache, request: await hotKey(pool, { cache: true }) },
+    ],
+    end: () => Promise.resolve(),
+  }
+}
+
+async function ourWays(pool: pg.Pool, keys: number, say: Ground['say']): Promise<Ways> {
+  say(`Filling a table with ${keys.toLocaleString('en')} records …`)
   const idempotency = createIdempotency({ store: pgStore(pool) })
   const many = createIdempotency({ store: pgStore(pool, { table: TABLE }) })
   const keyOf = (at: number): string => `cold-${String(at)}`
@@ -87,8 +107,7 @@ async function ourWays(
   }
   return {
     list: [
-      { name: REPLAY.hot, request: await hotKey(pool) },
-      { name: REPLAY.cache, request: await hotKey(pool, { cache: true }) },
+      ...(await ofOneKey(pool)).list,
       {
         name: REPLAY.cold,
         request: async () => assertReplayed(await bookRide(many, anyOf(keyOf, keys))),
@@ -137,7 +156,7 @@ async function fastest(
   }
   if (ways.length < 2) return ways[0]
   say('Looking for the peer on Redis that replays fastest …')
-  const runs = await measure(ways, { ...options, pairs: 3 })
+  const runs = await measure(ways, options)
   const rates = runs.map(({ rates }) => median(rates))
   return ways[rates.indexOf(Math.max(...rates))]
 }

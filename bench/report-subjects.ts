@@ -74,15 +74,17 @@ export function cpuCells({ name, perSecond, ratio, application, postgres }: CpuO
 export function replayOf({ keys, runs, missing }: Replay): string {
   return [
     ratesOf(runs),
-    `many keys: ${keys.toLocaleString('en')}`,
+    ...(keys === undefined ? [] : [`many keys: ${keys.toLocaleString('en')}`]),
     ...missing.map(({ peer, error }) => `MISSING: ${peer}: ${error}`),
   ].join('\n')
 }
 
 export function growthTable({ series, storage }: Growth): string {
+  const tables = series.map(seriesTable)
+  if (storage === undefined) return tables.join('\n')
   const { walBytes, ...rest } = storage
   return [
-    ...series.map(seriesTable),
+    ...tables,
     '',
     ...Object.entries(rest).map(([name, value]) => `${name}: ${String(Number(value.toFixed(3)))}`),
     ...Object.entries(walBytes).map(([name, bytes]) => `WAL, ${name}: ${String(bytes)} bytes`),

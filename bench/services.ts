@@ -55,8 +55,8 @@ interface Original {
 }
 
 /** Installs the published service, once; two hundred megabytes. */
-export function installOriginal(say: (line: string) => void): void {
-  install(FOLDER, say)
+export async function installOriginal(say: (line: string) => void): Promise<void> {
+  await install(FOLDER, say)
 }
 
 /**

@@ -69,7 +69,7 @@ export const TABLES: Readonly<Record<string, (results: Results) => string>> = {
   disk: ({ growth }) =>
     table(
       ['', 'bytes of write-ahead log a request'],
-      Object.entries(growth?.storage.walBytes ?? {}).map(([name, bytes]) => [
+      Object.entries(growth?.storage?.walBytes ?? {}).map(([name, bytes]) => [
         name,
         bytes.toLocaleString('en'),
       ]),

@@ -13,7 +13,7 @@ const GROUND: Ground = {
     throw new Error('Redis is missing')
   },
   database: async () => '',
-  install: (folder) => {
+  install: async (folder) => {
     if (folder.endsWith('/gone/')) throw new Error('npm install: not found')
     return { [folder.split('/').at(-2) ?? '']: '1.0.0' }
   },
