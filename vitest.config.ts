@@ -1,6 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 import { hasGalera } from './test/support/galera.ts'
 import { isPromised } from './test/support/global-setup.ts'
+import { LongestFirst } from './test/support/longest-first.ts'
 import { hasMariaDb } from './test/support/mariadb.ts'
 import { hasPgBouncer } from './test/support/pgbouncer.ts'
 import { PEERS_FOLDER, peersPlugin } from './test/support/peers-plugin.ts'
@@ -19,7 +20,7 @@ export default defineConfig({
       ...(PEERS_FOLDER === undefined ? ['test/contract/peers.test.ts'] : []),
       ...(isPromised() || hasMariaDb()
         ? []
-        : ['test/contract/mysql.test.ts', 'test/conformance/on-{mariadb,mysql2}.test.ts']),
+        : ['test/contract/mysql{,-suite}.test.ts', 'test/conformance/on-{mariadb,mysql2}.test.ts']),
       ...(isPromised() || hasGalera() ? [] : ['test/contract/galera-suite.test.ts']),
       ...(isPromised() || hasPgBouncer()
         ? []
@@ -33,6 +34,7 @@ export default defineConfig({
     // Most of the time a test waits, for a lease or a server. With three, some waited longer than they may, and all
     // together took six sevenths of the time: the processors were busy.
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     // Type tests: a `@ts-expect-error` without an error behind it fails the run. test/tidy/types.test.ts holds that.
     typecheck: {

@@ -25,7 +25,7 @@ const { exports: EXPORTS } = JSON.parse(
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
 ) as { readonly exports: Readonly<Record<string, unknown>> }
 const PAGE = fileURLToPath(new URL('../../docs/databases.md', import.meta.url))
-const SUITE = /contract\/(?:store|redis|memory|cluster|galera)-suite\.test\.ts$/
+const SUITE = /contract\/(?:postgres|mysql|sqlite|redis|memory|cluster|galera)-suite\.test\.ts$/
 const BEGIN = '<!-- generated from the report of the tests: begin -->'
 const END = '<!-- end -->'
 

@@ -75,7 +75,9 @@ const MIKRO_ORM = [
 const KYSELY = ['kysely, pg', 'kysely, mysql2', 'kysely, better-sqlite3']
 const LATE = 'test/contract/late-statements.test.ts'
 const PROOF = 'test/contract/peers.test.ts'
-const SUITE = 'test/contract/store-suite.test.ts'
+const SUITES = ['postgres', 'mysql', 'sqlite'].map(
+  (engine) => `test/contract/${engine}-suite.test.ts`,
+)
 
 export const LANES: Readonly<Record<string, Lane>> = {
   lowest: {
@@ -118,7 +120,7 @@ export const LANES: Readonly<Record<string, Lane>> = {
     ],
     files: [
       PROOF,
-      SUITE,
+      ...SUITES,
       'test/contract/redis-suite.test.ts',
       'test/unit/http/express.test.ts',
       'test/unit/http/express-flow.test.ts',
@@ -133,6 +135,6 @@ export const LANES: Readonly<Record<string, Lane>> = {
     },
     node: '24.21.0',
     stores: ['node-sqlite', 'better-sqlite3', ...KYSELY, ...MIKRO_ORM],
-    files: [PROOF, SUITE, LATE],
+    files: [PROOF, ...SUITES, LATE],
   },
 }

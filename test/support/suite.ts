@@ -100,7 +100,7 @@ async function run({ url, store, without, pooler }: Asked): Promise<number> {
     [
       'node_modules/vitest/vitest.mjs',
       'run',
-      'test/contract/store-suite.test.ts',
+      `test/contract/${url.protocol === 'mysql:' ? 'mysql' : 'postgres'}-suite.test.ts`,
       '--typecheck.enabled=false',
     ],
     {

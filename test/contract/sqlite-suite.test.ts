@@ -1,0 +1,7 @@
+/**
+ * Goal: the protocol holds on every store on SQLite. Method: the suite that `pawl/testing` gives to everybody, on
+ * real databases, each through its own library.
+ */
+import { testStoresOn } from './on-engines.ts'
+
+testStoresOn('sqlite')
