@@ -4,7 +4,7 @@
  * try, their statements would commit with somebody else's. So they would where the session has ended and the library
  * gives its connection to the next one, savepoints included.
  */
-import { TransactionEndedError } from '../core/errors.ts'
+import { StepMisusedError, TransactionEndedError } from '../core/errors.ts'
 import { never, type SessionEnd } from './session-end.ts'
 
 /** What a client is asked through, and how it says no. */
@@ -15,6 +15,8 @@ export interface Entrances {
   /** Methods that lend a client of the same kind to a function, and tell the server when that has settled. */
   readonly nesting?: readonly string[]
   readonly refuse: () => unknown
+  /** Methods that would give the client to whoever comes next, in the middle of its transaction. */
+  readonly givingAway?: readonly string[]
   /** Asks through one of the methods. At once, by default. */
   readonly through?: (ask: () => unknown, values: readonly unknown[]) => unknown
   /** What of the client is its own, and not for those who use it. */
@@ -26,7 +28,7 @@ export interface Entrances {
 type AnyFunction = (...values: unknown[]) => unknown
 
 /** Most answer with promises. */
-export const QUERIES: Entrances = { methods: ['query'], refuse }
+export const QUERIES: Entrances = { methods: ['query'], givingAway: ['release'], refuse }
 
 /**
  * Lends a client to `work`; what is sent through it later is refused.
@@ -75,6 +77,7 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
   get(target: Client, property: string | symbol): unknown {
     const { entrances, isOver } = this.#lending
     const name = String(property)
+    if (entrances.givingAway?.includes(name) === true) return () => refuseToGiveAway(name)
     const isEntrance = entrances.methods.includes(name)
     if (isOver && isEntrance) return entrances.refuse
     if (isOver && entrances.members?.includes(name) === true) return refuseAtOnce()
@@ -137,6 +140,13 @@ function nestingOf(method: AnyFunction, lending: Lending, end: SessionEnd): AnyF
       )
       Promise.resolve(method(...given)).then(resolve, reject)
     })
+}
+
+function refuseToGiveAway(method: string): never {
+  throw new StepMisusedError(
+    `a stage called ${method}() of its connection, which would go back to the pool with the transaction open. ` +
+      `Leave ${method}() out: Pawl gives the connection back when the stage has ended.`,
+  )
 }
 
 function isTemplate(value: unknown): boolean {

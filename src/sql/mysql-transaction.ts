@@ -19,6 +19,8 @@ const SENDING: Entrances = {
     'commit',
     'rollback',
   ],
+  // Of a connection of a pool, `end` does the same in both libraries.
+  givingAway: ['release', 'end'],
   refuse,
 }
 

@@ -233,6 +233,7 @@ const INNER = /^_|^(?:connection|readyForQuery|activeQuery|pipeline)$/
 /** What the application asks goes behind BEGIN. */
 class BehindBegin implements Entrances {
   readonly methods = QUERIES.methods
+  readonly givingAway = QUERIES.givingAway ?? []
   readonly refuse = refuse
   readonly inner = INNER
   readonly #begin: DeferredBegin
