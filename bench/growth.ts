@@ -68,8 +68,7 @@ export async function measureGrowth(
 ): Promise<Omit<Growth, 'settings'>> {
   const { slices } = ground
   if (ratiosOnly) return { slices, series: await ratioSeries(sizes, ground) }
-  const series = [
-    ...(await keysSeries(sizes, ground)),
+  const shapes = [
     ...(await sizeSeries(ground)),
     await stagesSeries(ground),
     await concurrencySeries(ground),
@@ -77,7 +76,8 @@ export async function measureGrowth(
   ]
   ground.say('What is left on disk …')
   const storage = await measureStorage(ground.url, requests)
-  return { slices, series, storage }
+  // Last: the server writes out the large tables for minutes, and all others would wait for its disk.
+  return { slices, series: [...(await keysSeries(sizes, ground)), ...shapes], storage }
 }
 
 /** @param runs - one an x, in their order */
