@@ -52,7 +52,7 @@ export interface GrowthGround {
 /** The series by which ratios are found. */
 export const SERIES = { claim: 'claim', replay: 'replay' } as const
 
-/** What of it. */
+/** Which tables, and how much. */
 export interface GrowthAsked {
   /** Of the table, in keys; 10,000 must be among them, and the largest comes last. */
   readonly sizes: readonly number[]

@@ -75,8 +75,8 @@ export interface OnPostgres {
   readonly cpu?: readonly CpuOfWay[] | undefined
   readonly peers?: Peers | undefined
   readonly adoption?: Adoption | undefined
-  /** Why there is nothing of the published service. */
-  readonly missing?: MissingPeer | undefined
+  /** The published service, where it cannot be had. */
+  readonly missing: readonly MissingPeer[]
 }
 
 export async function onPostgres(asked: Asked, say: (line: string) => void): Promise<OnPostgres> {
@@ -87,10 +87,9 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
   try {
     const { url } = server
     const settings = await prepare(url)
-    const lines = Object.entries(settings).map(([name, value]) => `  ${name}: ${value}`)
-    say(lines.join('\n'))
+    say(settingsOf(settings))
     const has = (name: Subject): boolean =>
-      only.includes(name) && (missing === undefined || !OF_ORIGINAL.includes(name))
+      only.includes(name) && (missing.length === 0 || !OF_ORIGINAL.includes(name))
     const comparisons = [
       ...(has('engine') ? await engine(url, { ...slices, settleMs }, say) : []),
       ...(has('steps') ? await steps(url, { ...slices, settleMs }, say) : []),
@@ -119,25 +118,31 @@ export async function onPostgres(asked: Asked, say: (line: string) => void): Pro
 
 type Say = (line: string) => void
 
-/** Installs the published service where it is asked for; @returns why it cannot be had. */
-async function withoutOriginal(
-  only: readonly string[],
-  say: Say,
-): Promise<MissingPeer | undefined> {
-  if (!OF_ORIGINAL.some((name) => only.includes(name))) return undefined
+function settingsOf(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `  ${name}: ${value}`)
+    .join('\n')
+}
+
+/** Installs the published service where it is asked for; @returns it, with the error, where it cannot be had. */
+async function withoutOriginal(only: readonly string[], say: Say): Promise<MissingPeer[]> {
+  if (!OF_ORIGINAL.some((name) => only.includes(name))) return []
   try {
     await installOriginal(say)
-    return undefined
+    return []
   } catch (error) {
-    const missing = { peer: '@medusajs/medusa', error: String((error as Error).message) }
-    say(`MISSING: ${missing.peer}: ${missing.error}`)
-    return missing
+    const { message } = error as Error
+    say(`MISSING: @medusajs/medusa: ${message}`)
+    return [{ peer: '@medusajs/medusa', error: message }]
   }
 }
 
 /** https://www.postgresql.org/docs/current/runtime-config-resource.html#GUC-SHARED-BUFFERS */
 function quarterOfMemory(): string {
-  return `${String(Math.floor(totalmem() / 4 / 2 ** 20))}MB`
+  // In a container the machine has more than the server may take. 0: it may take all.
+  const allowed = process.constrainedMemory()
+  const memory = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem()
+  return `${String(Math.floor(memory / 4 / 2 ** 20))}MB`
 }
 
 async function prepare(connectionString: string): Promise<Record<string, string>> {
@@ -230,10 +235,16 @@ async function overHttp(
   }
 }
 
-async function medusa(url: string, { slices, ratiosOnly }: Asked, say: Say): Promise<Comparison[]> {
+async function medusa(
+  url: string,
+  { slices, settleMs, ratiosOnly }: Asked,
+  say: Say,
+): Promise<Comparison[]> {
   const found: Comparison[] = []
   const services = await openServices((name) => postgresDatabase(url, name), POOL)
   try {
+    // Pawl has been measured before, and the compiler knows it.
+    await settle(services.direct, settleMs / 4)
     for (const [ways, concurrency, isOfRatios] of [
       [services.direct, 1, false],
       [services.direct, 32, true],
@@ -275,8 +286,9 @@ async function responses(url: string, slices: Slices, say: Say): Promise<Compari
 
 async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
   const { keys, slices, replaysAt: at, ratiosOnly } = asked
+  const peers = ratiosOnly ? RATIO_PEERS : PEERS
   return await withGround(url, asked, say, async (ground) => {
-    const replay = await measureReplay({ peers: PEERS, keys, at, ratiosOnly }, ground, slices)
+    const replay = await measureReplay({ peers, keys, at, ratiosOnly }, ground, slices)
     say(replayOf(replay))
     return replay
   })
@@ -284,9 +296,9 @@ async function replays(url: string, asked: Asked, say: Say): Promise<Replay> {
 
 async function besidePeers(url: string, asked: Asked, say: Say): Promise<Peers> {
   return await withGround(url, asked, say, async (ground, redis) => {
-    const { slices, ratiosOnly } = asked
+    const { ratiosOnly } = asked
     const compared = { peers: ratiosOnly ? RATIO_PEERS : PEERS, ratiosOnly }
-    const peers = { ...(await measurePeers(compared, ground, slices)), redis }
+    const peers = { ...(await measurePeers(compared, ground, asked)), redis }
     say(peersOf(peers))
     say(tableOf(peers.comparisons))
     if (!ratiosOnly) say(`\nReplays of one key${ratesOf(peers.replays)}`)
@@ -294,16 +306,21 @@ async function besidePeers(url: string, asked: Asked, say: Say): Promise<Peers> 
   })
 }
 
-/** On a server of its own, with the memory that tables of this size are given. */
+/**
+ * On a server of its own, with the memory and the log that tables of this size are given. With little log the server
+ * makes a checkpoint every few seconds, and each page that is written first behind one goes to the log whole.
+ */
 async function growing(asked: Asked, say: Say): Promise<Growth> {
-  const server = await startPostgres({ settings: { shared_buffers: quarterOfMemory() } })
+  const log = { max_wal_size: '16GB', checkpoint_timeout: '30min' }
+  const server = await startPostgres({ settings: { shared_buffers: quarterOfMemory(), ...log } })
   try {
     const { url } = server
-    const { shared_buffers: sharedBuffers = '' } = await prepare(url)
-    say(`  shared_buffers: ${sharedBuffers}`)
+    await prepare(url)
+    const settings = await postgresSettings(url, ['shared_buffers', ...Object.keys(log)])
+    say(settingsOf(settings))
     return await withPool(url, async (pool) => {
       const ground = { pool, poolSize: POOL, url, slices: asked.slices, say }
-      const growth = { ...(await measureGrowth(asked, ground)), settings: { sharedBuffers } }
+      const growth = { ...(await measureGrowth(asked, ground)), settings }
       say(growthTable(growth))
       return growth
     })

@@ -17,7 +17,10 @@ export const PEERS: readonly Peer[] = [
   dbosStep,
 ]
 
-/** What ratios are found by: DBOS as a transaction, which has its rows and its result in one commit, as Pawl does. */
-export const RATIO_PEERS: readonly Peer[] = PEERS.filter(
-  (peer) => peer === dbosTransaction || peer.keepsIn === 'Redis',
-)
+/** What ratios are found by. */
+export const RATIO_PEERS: readonly Peer[] = [
+  nodeIdempotencyRedis,
+  powertools,
+  honoIdempotency,
+  dbosTransaction,
+]

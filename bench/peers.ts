@@ -12,6 +12,7 @@ import {
   type Comparison,
   measure,
   type Run,
+  settle,
   type SliceOptions,
   type Way,
 } from './slices.ts'
@@ -105,8 +106,7 @@ const PAWL: Pick<Peer, 'name' | 'keepsIn' | 'level' | 'durability'> = {
   durability:
     'The record is committed in the transaction of the rows, so neither is there without the other',
 }
-const FIRST_AT = 32
-const REPLAY_AT = 32
+const MANY = 32
 
 /** Installs, opens and tries each; @returns what works, and why the others do not. */
 export async function openPeers(
@@ -163,13 +163,15 @@ async function assertReplays({ request }: OpenedPeer, count: () => number): Prom
 export async function measurePeers(
   { peers, ratiosOnly }: { readonly peers: readonly Peer[]; readonly ratiosOnly: boolean },
   ground: Ground,
-  slices: Peers['slices'],
+  { slices, settleMs }: { readonly slices: Peers['slices']; readonly settleMs: number },
 ): Promise<Omit<Peers, 'redis'>> {
   const { ready, missing } = await openPeers(peers, ground)
   const { say } = ground
   try {
     const comparisons: Comparison[] = []
-    for (const concurrency of ratiosOnly ? [FIRST_AT] : [1, FIRST_AT]) {
+    // Pawl has been measured before, and the compiler knows it.
+    await settle(ready.map(wayOf), settleMs / 4)
+    for (const concurrency of ratiosOnly ? [MANY] : [1, MANY]) {
       say(`First requests, ${String(ready.length)} peers, ${String(concurrency)} concurrent …`)
       comparisons.push(...(await firstRequests(ready, ground.pool, { ...slices, concurrency })))
     }
@@ -195,10 +197,7 @@ async function firstRequests(
   const levels = ready.flatMap(({ bare: request, peer: { name } }): Way[] =>
     request === undefined ? [] : [{ name: `handler alone, as under ${name}`, request }],
   )
-  const theirs = ready.map(({ request, peer }): Way => ({
-    name: peer.name,
-    request: () => request(randomUUID()),
-  }))
+  const theirs = ready.map(wayOf)
   const [bareRun, pawlRun, ...runs] = await measure([bare, pawl, ...theirs, ...levels], options)
   if (bareRun === undefined || pawlRun === undefined) throw new Error('ways give runs')
   const peerRuns = runs.slice(0, ready.length)
@@ -211,12 +210,16 @@ async function firstRequests(
   ]
 }
 
+function wayOf({ request, peer: { name } }: ReadyPeer): Way {
+  return { name, request: () => request(randomUUID()) }
+}
+
 async function replaysOf(
   ready: readonly ReadyPeer[],
   { pool, say }: Ground,
   slices: Peers['slices'],
 ): Promise<ReplayRun[]> {
-  say(`Replays of one key, ${String(REPLAY_AT)} concurrent …`)
+  say(`Replays of one key, ${String(MANY)} concurrent …`)
   const pawl: Way = { name: PAWL.name, request: await hotKey(pool) }
   const theirs = ready.map(async ({ request, peer: { name } }): Promise<Way> => {
     const key = randomUUID()
@@ -224,7 +227,7 @@ async function replaysOf(
     return { name, request: () => request(key) }
   })
   const ways = [pawl, ...(await Promise.all(theirs))]
-  const runs = await measure(ways, { ...slices, concurrency: REPLAY_AT })
+  const runs = await measure(ways, { ...slices, concurrency: MANY })
   return runs.map((run, at) => ({
     ...run,
     keepsIn: at === 0 ? PAWL.keepsIn : (ready[at - 1]?.peer.keepsIn ?? 'PostgreSQL'),

@@ -33,7 +33,7 @@ export const REPLAY = {
 
 const TABLE = 'bench_replay'
 
-/** What of it. */
+/** Beside whom, and how much. */
 export interface ReplayAsked {
   readonly peers: readonly Peer[]
   /** Records in the table of which cold keys are drawn. */

@@ -59,20 +59,22 @@ test('each is found by its ways and its concurrency', () => {
   expect([httpExpress, vsMedusa, responseOnlyBatched]).toEqual([0.8, 3, 5])
 })
 
-test('of several peers the fastest counts: the lowest of Pawl ÷ each', () => {
+test('of several peers on Redis the fastest counts, the lowest of Pawl ÷ each; of DBOS its transaction', () => {
   const peers = {
     ran: [
       peer('with Pawl', 'PostgreSQL'),
       peer('a, Redis', 'Redis'),
       peer('b, Redis', 'Redis'),
       peer('@dbos-inc/dbos-sdk, a step', 'PostgreSQL'),
+      peer('@dbos-inc/dbos-sdk, a transaction', 'PostgreSQL'),
     ],
     comparisons: [
       comparison('a, Redis', 'handler alone', 32, 0.1),
       comparison('with Pawl', 'a, Redis', 1, 0.2),
       comparison('with Pawl', 'a, Redis', 32, 0.9),
       comparison('with Pawl', 'b, Redis', 32, 1.1),
-      comparison('with Pawl', '@dbos-inc/dbos-sdk, a step', 32, 4),
+      comparison('with Pawl', '@dbos-inc/dbos-sdk, a step', 32, 3),
+      comparison('with Pawl', '@dbos-inc/dbos-sdk, a transaction', 32, 4),
     ],
     replays: [
       { ...run('with Pawl', 32, 900), keepsIn: 'PostgreSQL' as const },
