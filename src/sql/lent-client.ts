@@ -69,6 +69,8 @@ class Lending {
 class Lent<Client extends object> implements ProxyHandler<Client> {
   readonly #lending: Lending
   readonly #bound = new Map<unknown, unknown>()
+  /** Written over by whoever lends the client on. Not on the client itself, whose own gives it back in the end. */
+  readonly #replaced = new Map<string, unknown>()
 
   constructor(lending: Lending) {
     this.#lending = lending
@@ -77,7 +79,9 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
   get(target: Client, property: string | symbol): unknown {
     const { entrances, isOver } = this.#lending
     const name = String(property)
-    if (entrances.givingAway?.includes(name) === true) return () => refuseToGiveAway(name)
+    if (name in target && this.#givesAway(name)) {
+      return this.#replaced.get(name) ?? (() => refuseToGiveAway(name, isOver))
+    }
     const isEntrance = entrances.methods.includes(name)
     if (isOver && isEntrance) return entrances.refuse
     if (isOver && entrances.members?.includes(name) === true) return refuseAtOnce()
@@ -91,6 +95,10 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
       this.#bound.set(member, bound)
     }
     return bound
+  }
+
+  #givesAway(name: string): boolean {
+    return this.#lending.entrances.givingAway?.includes(name) === true
   }
 
   #calledAs(name: string, own: AnyFunction): AnyFunction {
@@ -112,6 +120,10 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
   }
 
   set(target: Client, property: string | symbol, value: unknown): boolean {
+    if (this.#givesAway(String(property))) {
+      this.#replaced.set(String(property), value)
+      return true
+    }
     return Reflect.set(target, property, value, target)
   }
 }
@@ -142,7 +154,9 @@ function nestingOf(method: AnyFunction, lending: Lending, end: SessionEnd): AnyF
     })
 }
 
-function refuseToGiveAway(method: string): never {
+/** The method of a stage's connection that puts it back into its pool. */
+export function refuseToGiveAway(method: string, isOver = false): never {
+  if (isOver) throw new TransactionEndedError()
   throw new StepMisusedError(
     `a stage called ${method}() of its connection, which would go back to the pool with the transaction open. ` +
       `Leave ${method}() out: Pawl gives the connection back when the stage has ended.`,

@@ -19,8 +19,8 @@ const SENDING: Entrances = {
     'commit',
     'rollback',
   ],
-  // Of a connection of a pool, `end` does the same in both libraries.
-  givingAway: ['release', 'end'],
+  // Of a connection of a pool, the others do the same where they are: in mariadb both, in mysql2 `end`.
+  givingAway: ['release', 'end', 'close'],
   refuse,
 }
 

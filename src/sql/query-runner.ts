@@ -5,6 +5,7 @@
 import { TransactionEndedError } from '../core/errors.ts'
 import { type Closing, type Limits, RolledBackError, type Statement } from './database.ts'
 import { JoinedTransaction } from './joined-transaction.ts'
+import { refuseToGiveAway } from './lent-client.ts'
 import { clientOf, type RunnerLike, type RunnerQueries } from './runner-queries.ts'
 import { connected, type WireConnection, wireTransaction } from './wire-transaction.ts'
 
@@ -45,14 +46,19 @@ export async function runnerTransaction<Isolation extends string, R>(
   const verbs =
     joined === undefined ? verbsOf(runner, isolation) : joinedVerbs(runner, isolation, joined)
   const query = runner.query.bind(runner)
+  const release = runner.release.bind(runner)
   let isOver = false
+  runner.release = async () => refuseToGiveAway('release', isOver)
   // Work may leave something running behind it, whose statements would commit with somebody else's.
   runner.query = (text, ...rest) =>
     isOver && !ENDS.test(text) ? Promise.reject(new TransactionEndedError()) : query(text, ...rest)
   const connection = {
     ...verbs,
     rollback: () => runner.rollbackTransaction(),
-    done: () => void givenBack(runner),
+    done: () => {
+      runner.release = release
+      void givenBack(runner)
+    },
   }
   return await wireTransaction(connection, { isolation, limits, pipelined: false }, async () => {
     try {

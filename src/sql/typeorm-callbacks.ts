@@ -38,6 +38,7 @@ const ASKED: Entrances = {
     ],
     ...['softDelete', 'softRemove', 'recover', 'restore', 'transaction', 'clear'],
   ],
+  givingAway: ['release'],
   refuse,
 }
 

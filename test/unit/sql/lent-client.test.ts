@@ -1,5 +1,6 @@
 /** Goal: a lent client is the client in everything, until the work has settled. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { TransactionEndedError } from '../../../src/core/errors.ts'
 import { type Entrances, lend, refuse } from '../../../src/sql/lent-client.ts'
 import { SessionEnd } from '../../../src/sql/session-end.ts'
 
@@ -41,6 +42,59 @@ test.each([
   await expect(kept?.query('select 1')).rejects.toMatchObject({ code: 'transaction_ended' })
   expect(client.asked).toBe(0)
   expect(await client.query('select 1')).toBe('own select 1')
+})
+
+describe('what would give it away', () => {
+  class Pooled extends Client {
+    released = 0
+
+    release(): void {
+      this.released++
+    }
+  }
+  const entrances: Entrances = { methods: ['query'], givingAway: ['release', 'end'], refuse }
+
+  test('is refused, as misuse in the work, and as ended behind it', async () => {
+    const client = new Pooled()
+    let kept: Pooled | undefined
+    const given = lend(
+      client,
+      async (lent) => {
+        kept = lent
+        lent.release()
+      },
+      entrances,
+    )
+    await expect(given).rejects.toMatchObject({ code: 'step_misused' })
+    expect(() => kept?.release()).toThrow(TransactionEndedError)
+    expect(client.released).toBe(0)
+  })
+
+  test('may be written over for whoever it is lent to next; the client keeps its own', async () => {
+    const client = new Pooled()
+    await lend(
+      client,
+      async (lent) => {
+        lent.release = () => undefined
+        lent.release()
+        const derived = Object.assign(Object.create(lent) as Pooled, { release: () => undefined })
+        derived.release()
+      },
+      entrances,
+    )
+    client.release()
+    expect(client.released).toBe(1)
+  })
+
+  test('is nothing where the client has no such method', async () => {
+    await lend(
+      new Pooled(),
+      async (lent) => {
+        expect((lent as { end?: unknown }).end).toBeUndefined()
+      },
+      entrances,
+    )
+  })
 })
 
 const SAVING: Entrances = {
