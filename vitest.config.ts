@@ -5,6 +5,7 @@ import { LongestFirst } from './test/support/longest-first.ts'
 import { hasMariaDb } from './test/support/mariadb.ts'
 import { hasPgBouncer } from './test/support/pgbouncer.ts'
 import { PEERS_FOLDER, peersPlugin } from './test/support/peers-plugin.ts'
+import { suitesWithoutStores } from './test/support/engine-suites.ts'
 import { hasRedis } from './test/support/redis.ts'
 
 /** Where a JSON report goes, beside what is printed; `.ci/run` counts by it. */
@@ -20,7 +21,8 @@ export default defineConfig({
       ...(PEERS_FOLDER === undefined ? ['test/contract/peers.test.ts'] : []),
       ...(isPromised() || hasMariaDb()
         ? []
-        : ['test/contract/mysql{,-suite}.test.ts', 'test/conformance/on-{mariadb,mysql2}.test.ts']),
+        : ['test/contract/mysql.test.ts', 'test/conformance/on-{mariadb,mysql2}.test.ts']),
+      ...suitesWithoutStores(isPromised() || hasMariaDb()),
       ...(isPromised() || hasGalera() ? [] : ['test/contract/galera-suite.test.ts']),
       ...(isPromised() || hasPgBouncer()
         ? []

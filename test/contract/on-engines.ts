@@ -1,4 +1,7 @@
-/** The suite that `pawl/testing` gives to everybody, for all stores of some engines: a file each, so that they run at a time. */
+/**
+ * The suite that `pawl/testing` gives to everybody, for all stores of some engines: a file each, so that they run at a
+ * time.
+ */
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { testStore } from '../../src/testing/index.ts'
 import { leftOutParts } from '../support/elsewhere.ts'

@@ -3,6 +3,7 @@
  * `devDependencies` with all tests, the others in a lane. `test/tidy/peers.test.ts` holds the ranges of `package.json` to
  * this.
  */
+import { suiteFile, SUITES } from './engine-suites.ts'
 
 /** Versions that follow each other: the first and the last of them were run. */
 export interface Line {
@@ -75,9 +76,6 @@ const MIKRO_ORM = [
 const KYSELY = ['kysely, pg', 'kysely, mysql2', 'kysely, better-sqlite3']
 const LATE = 'test/contract/late-statements.test.ts'
 const PROOF = 'test/contract/peers.test.ts'
-const SUITES = ['postgres', 'mysql', 'sqlite'].map(
-  (engine) => `test/contract/${engine}-suite.test.ts`,
-)
 
 export const LANES: Readonly<Record<string, Lane>> = {
   lowest: {
@@ -120,7 +118,7 @@ export const LANES: Readonly<Record<string, Lane>> = {
     ],
     files: [
       PROOF,
-      ...SUITES,
+      ...SUITES.map(suiteFile),
       'test/contract/redis-suite.test.ts',
       'test/unit/http/express.test.ts',
       'test/unit/http/express-flow.test.ts',
@@ -135,6 +133,6 @@ export const LANES: Readonly<Record<string, Lane>> = {
     },
     node: '24.21.0',
     stores: ['node-sqlite', 'better-sqlite3', ...KYSELY, ...MIKRO_ORM],
-    files: [PROOF, ...SUITES, LATE],
+    files: [PROOF, ...SUITES.map(suiteFile), LATE],
   },
 }

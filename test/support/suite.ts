@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import mysql2 from 'mysql2/promise'
 import pg from 'pg'
+import { suiteFile } from './engine-suites.ts'
 
 const PARTS = ['faults', 'isolation', 'closed', 'readOnly']
 const CONNECT_MS = 10_000
@@ -100,7 +101,7 @@ async function run({ url, store, without, pooler }: Asked): Promise<number> {
     [
       'node_modules/vitest/vitest.mjs',
       'run',
-      `test/contract/${url.protocol === 'mysql:' ? 'mysql' : 'postgres'}-suite.test.ts`,
+      suiteFile(url.protocol === 'mysql:' ? 'mysql' : 'postgres'),
       '--typecheck.enabled=false',
     ],
     {
