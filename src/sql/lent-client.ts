@@ -80,7 +80,7 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
     const { entrances, isOver } = this.#lending
     const name = String(property)
     if (name in target && this.#givesAway(name)) {
-      return this.#replaced.get(name) ?? (() => refuseToGiveAway(name, isOver))
+      return this.#replaced.get(name) ?? (isOver ? refuseAtOnce : () => refuseToGiveAway(name))
     }
     const isEntrance = entrances.methods.includes(name)
     if (isOver && isEntrance) return entrances.refuse
@@ -154,10 +154,13 @@ function nestingOf(method: AnyFunction, lending: Lending, end: SessionEnd): AnyF
     })
 }
 
-/** The method of a stage's connection that puts it back into its pool. */
-export function refuseToGiveAway(method: string, isOver = false): never {
-  if (isOver) throw new TransactionEndedError()
-  throw new StepMisusedError(
+function refuseToGiveAway(method: string): never {
+  throw givenAwayError(method)
+}
+
+/** @param method - that puts a connection back into its pool */
+export function givenAwayError(method: string): StepMisusedError {
+  return new StepMisusedError(
     `a stage called ${method}() of its connection, which would go back to the pool with the transaction open. ` +
       `Leave ${method}() out: Pawl gives the connection back when the stage has ended.`,
   )

@@ -5,7 +5,7 @@
 import { TransactionEndedError } from '../core/errors.ts'
 import { type Closing, type Limits, RolledBackError, type Statement } from './database.ts'
 import { JoinedTransaction } from './joined-transaction.ts'
-import { refuseToGiveAway } from './lent-client.ts'
+import { givenAwayError } from './lent-client.ts'
 import { clientOf, type RunnerLike, type RunnerQueries } from './runner-queries.ts'
 import { connected, type WireConnection, wireTransaction } from './wire-transaction.ts'
 
@@ -48,7 +48,12 @@ export async function runnerTransaction<Isolation extends string, R>(
   const query = runner.query.bind(runner)
   const release = runner.release.bind(runner)
   let isOver = false
-  runner.release = async () => refuseToGiveAway('release', isOver)
+  let misuse: Error | undefined
+  // Told when the work is done: the rejection of a release that nobody awaits would end the process.
+  runner.release = () => {
+    misuse = givenAwayError('release')
+    return Promise.resolve()
+  }
   // Work may leave something running behind it, whose statements would commit with somebody else's.
   runner.query = (text, ...rest) =>
     isOver && !ENDS.test(text) ? Promise.reject(new TransactionEndedError()) : query(text, ...rest)
@@ -62,7 +67,9 @@ export async function runnerTransaction<Isolation extends string, R>(
   }
   return await wireTransaction(connection, { isolation, limits, pipelined: false }, async () => {
     try {
-      return await work()
+      const closing = await work()
+      if (misuse !== undefined) throw misuse
+      return closing
     } finally {
       isOver = true
     }
