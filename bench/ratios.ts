@@ -1,6 +1,7 @@
 /** The figures of a run that goals are set for, in one place of its JSON. Null: it did not run. */
 import { type Growth, SERIES } from './growth.ts'
 import type { Peers } from './peers.ts'
+import { dbosTransaction } from './peers/dbos.ts'
 import { type Replay, REPLAY } from './replay.ts'
 import type { RoundTrips } from './round-trips.ts'
 import { type Comparison, median, type Run } from './slices.ts'
@@ -32,8 +33,6 @@ export interface ReplayPerSecond {
   readonly bestRedisPeer: Figure
 }
 
-const DBOS = '@dbos-inc/dbos-sdk, a transaction'
-
 /** What a run has measured. */
 export interface Measured {
   readonly comparisons: readonly Comparison[]
@@ -57,7 +56,7 @@ export function ratiosOf({ comparisons, peers, growth }: Measured): Ratios {
       256,
     ),
     vsMedusa: of('pawl/medusa', '@medusajs/medusa', 32),
-    vsDbos: vsFastest(peers, ({ name }) => name === DBOS),
+    vsDbos: vsFastest(peers, ({ name }) => name === dbosTransaction.name),
     vsRedisPeers: vsFastest(peers, ({ keepsIn }) => keepsIn === 'Redis'),
     httpExpress: of('Express, with Pawl', 'Express, route alone', 32),
     claimFlat: flatness(growth, SERIES.claim),

@@ -78,8 +78,8 @@ export class DeferredBegin implements Answered {
    *
    * @param apart - BEGIN goes by itself: what reads the connection would take its answers for its own
    */
-  query<R>(ask: () => R, apart: boolean): R {
-    if (this.isWaiting && !apart && mayGoInFront(this.#client, this.#statements)) {
+  query<R>(ask: () => R, apart: () => boolean): R {
+    if (this.isWaiting && !apart() && mayGoInFront(this.#client, this.#statements)) {
       this.#state = 'sent'
       return sendInFront(this.#client, this.#statements, ask, this)
     }

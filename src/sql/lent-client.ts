@@ -79,7 +79,7 @@ class Lent<Client extends object> implements ProxyHandler<Client> {
   get(target: Client, property: string | symbol): unknown {
     const { entrances, isOver } = this.#lending
     const name = String(property)
-    if (name in target && this.#givesAway(name)) {
+    if (this.#givesAway(name) && name in target) {
       return this.#replaced.get(name) ?? (isOver ? refuseAtOnce : () => refuseToGiveAway(name))
     }
     const isEntrance = entrances.methods.includes(name)

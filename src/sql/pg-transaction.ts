@@ -246,7 +246,7 @@ class BehindBegin implements Entrances {
 
   through(ask: () => unknown, asked: readonly unknown[]): unknown {
     // Pipelined, a client refuses what writes itself, and a BEGIN by itself could be refused without what is behind it.
-    const apart = !this.#pipelined && (writesItself(asked[0]) || !isExtended(asked))
+    const apart = (): boolean => !this.#pipelined && (writesItself(asked[0]) || !isExtended(asked))
     return this.#begin.query(ask, apart)
   }
 
@@ -260,8 +260,9 @@ class BehindBegin implements Entrances {
  * (pgcat) lets a simple query past them, which would be no transaction.
  */
 function isExtended([query, given]: readonly unknown[]): boolean {
-  const config: Readonly<Record<string, unknown>> =
-    typeof query === 'object' && query !== null ? { ...query } : {}
+  const config = (typeof query === 'object' && query !== null ? query : {}) as {
+    readonly [member: string]: unknown
+  }
   const values = Array.isArray(given) ? given : config['values']
   return (
     config['queryMode'] === 'extended' ||

@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  * Those of a minute and more. Vitest begins with the largest files where it has not run them yet, and these are small:
  * the last of them would run alone.
  */
-const LONG = [
+export const LONG: readonly string[] = [
   'contract/postgres-suite',
   'contract/mysql-suite',
   'conformance/on-mariadb',
